@@ -1,0 +1,2 @@
+//! A worker node: session with the leader, journal of assignments, the worker state machine.
+#![forbid(unsafe_code)]

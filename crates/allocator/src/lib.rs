@@ -1,0 +1,2 @@
+//! What each task may use of the network before it can be placed. Pure.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The Docker Engine HTTP API's JSON.
+#![forbid(unsafe_code)]

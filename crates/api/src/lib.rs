@@ -1,0 +1,2 @@
+//! The Docker Engine HTTP API.
+#![forbid(unsafe_code)]

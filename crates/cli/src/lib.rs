@@ -1,0 +1,2 @@
+//! The command line; it talks only to the HTTP API.
+#![forbid(unsafe_code)]

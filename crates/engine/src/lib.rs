@@ -1,0 +1,1 @@
+//! This host's containers: life cycle, logs.

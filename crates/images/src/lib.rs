@@ -1,0 +1,2 @@
+//! Images: content store, registry client, layers.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Which tasks should exist: replicated services, updates, restarts, reaping, drain. Pure.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! One container: namespaces, cgroups, mounts, seccomp, capabilities; and the supervisor.

@@ -1,0 +1,2 @@
+//! Which node for each pending task, or the reason there is none. Pure.
+#![forbid(unsafe_code)]
