@@ -1,0 +1,62 @@
+//! What the owner of a group may tune.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Member;
+
+/// Time between heartbeats of a leader: three are lost before a follower's patience ends.
+pub const HEARTBEAT: Duration = Duration::from_millis(100);
+/// Least election time-out. A disk sync that takes less never causes an election.
+pub const ELECTION_MIN: Duration = Duration::from_millis(300);
+/// Longest election time-out; also the leader's lease.
+pub const ELECTION_MAX: Duration = Duration::from_millis(600);
+/// Entries between two snapshots.
+pub const SNAPSHOT_EVERY: u64 = 10_000;
+/// Entries that stay in the log after a snapshot, so that a member that was away for a moment catches up by log.
+pub const KEEP_ENTRIES: u64 = 500;
+/// Bytes of one log segment on disk.
+pub const SEGMENT_BYTES: u64 = 16 << 20;
+/// Largest entry that can be proposed, in bytes. A request of the HTTP API is at most 4 MiB.
+pub const MAX_ENTRY_BYTES: usize = 8 << 20;
+
+/// The configuration of one member.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Directory of the log and the snapshots; made (0700) when absent. One process at a time.
+    pub dir: PathBuf,
+    /// This node. `voter` is ignored.
+    pub me: Member,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// Least election time-out; more than `heartbeat`.
+    pub election_min: Duration,
+    /// Longest election time-out, the lease, and the time after which a cut-off leader stops serving.
+    pub election_max: Duration,
+    /// Entries between two snapshots.
+    pub snapshot_every: u64,
+    /// Entries kept in the log after a snapshot.
+    pub keep_entries: u64,
+    /// Bytes of one log segment on disk.
+    pub segment_bytes: u64,
+    /// Largest entry that can be proposed, in bytes.
+    pub max_entry_bytes: usize,
+}
+
+impl Config {
+    /// The defaults for a LAN.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, me: Member) -> Self {
+        Self {
+            dir: dir.into(),
+            me,
+            heartbeat: HEARTBEAT,
+            election_min: ELECTION_MIN,
+            election_max: ELECTION_MAX,
+            snapshot_every: SNAPSHOT_EVERY,
+            keep_entries: KEEP_ENTRIES,
+            segment_bytes: SEGMENT_BYTES,
+            max_entry_bytes: MAX_ENTRY_BYTES,
+        }
+    }
+}
