@@ -1,0 +1,62 @@
+//! What a worker is told to run: a snapshot, then changes, each with a digest of the whole.
+
+use crate::task::{DesiredState, TaskSpec};
+use crate::{Labels, ServiceId, TaskId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A task as its node has to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssignedTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Its service.
+    pub service: ServiceId,
+    /// The service's name.
+    pub service_name: Arc<str>,
+    /// Labels of the service, for templates and filters.
+    pub service_labels: Arc<Labels>,
+    /// The replica.
+    pub slot: u64,
+    /// What to run.
+    pub spec: Arc<TaskSpec>,
+    /// What is wanted of it.
+    pub desired: DesiredState,
+}
+
+/// One change of a node's assignments.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AssignmentChange {
+    /// A new task, or all of a known one.
+    Put(AssignedTask),
+    /// Only the desired state of a known task.
+    SetDesired(TaskId, DesiredState),
+    /// The manager has forgotten the task: stop it if it runs, remove what is left of it.
+    Remove(TaskId),
+}
+
+/// A message of the assignment stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignments {
+    /// Log index of the state that it shows. A node never applies an older one after a newer one.
+    pub index: u64,
+    /// The changes start from nothing: tasks that they do not name are gone.
+    pub complete: bool,
+    /// The changes.
+    pub changes: Vec<AssignmentChange>,
+    /// [`digest`] of all assignments of the node after the changes; a node that computes another one asks for
+    /// the complete set.
+    pub digest: u64,
+}
+
+/// Digest of a set of assignments: FNV-1a over ids and desired states in the order of the ids.
+pub fn digest<'a>(tasks: impl Iterator<Item = (&'a TaskId, DesiredState)>) -> u64 {
+    let ordered: BTreeMap<&TaskId, DesiredState> = tasks.collect();
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    for (id, desired) in ordered {
+        id.as_str().bytes().for_each(&mut eat);
+        eat(desired as u8);
+    }
+    hash
+}
