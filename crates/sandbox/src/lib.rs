@@ -1,1 +1,20 @@
 //! One container: namespaces, cgroups, mounts, seccomp, capabilities; and the supervisor.
+//!
+//! Two halves that share only [`spec`], [`state`] and the wire format:
+//!
+//! * the **supervisor** ([`supervisor_main`]): a small, single-threaded process per host, parent of
+//!   all containers. It clones them, writes their log files, reaps them and outlives the daemon;
+//! * the **client** ([`client::Supervisor`]): what the daemon uses, on tokio, to drive it.
+
+pub mod client;
+mod orphans;
+mod protocol;
+pub mod spec;
+pub mod state;
+mod supervisor;
+
+pub use client::{ClientError, ConnectError, StartError, Started, Supervisor, SupervisorConfig};
+pub use orphans::{OrphanError, kill_orphans};
+pub use spec::ContainerSpec;
+pub use state::{ContainerState, Event, Exit, Status};
+pub use supervisor::supervisor_main;
