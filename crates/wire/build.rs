@@ -11,6 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(&files, [&root])?;
     tonic_prost_build::configure()
         .bytes(".")
+        // Ordered maps: equal values have equal bytes on every manager.
+        .btree_map(".")
         .compile_fds(descriptors)?;
     Ok(())
 }
