@@ -1,0 +1,170 @@
+//! Indexes over the tables: all of them follow from the objects, so a snapshot does not carry them.
+
+use crate::Usage;
+use model::{NodeId, Service, ServiceId, Task, TaskId, TaskState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Indexes {
+    /// Services by lower-case name.
+    pub(crate) names: BTreeMap<String, ServiceId>,
+    /// Tasks by service, also of services that are gone.
+    pub(crate) services: BTreeMap<ServiceId, OfService>,
+    /// Tasks by node, also of nodes that are gone.
+    pub(crate) nodes: BTreeMap<NodeId, OnNode>,
+    /// Wanted tasks in state NEW.
+    pub(crate) new: BTreeMap<TaskId, Arc<Task>>,
+    /// Wanted tasks in state PENDING, by service and spec version, then by slot and id.
+    pub(crate) pending: BTreeMap<(ServiceId, u64), BTreeMap<(u64, TaskId), Arc<Task>>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OfService {
+    /// Per slot, oldest first.
+    pub(crate) slots: BTreeMap<u64, Vec<Arc<Task>>>,
+    /// Active tasks per node; no entry is none.
+    pub(crate) active: BTreeMap<NodeId, u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OnNode {
+    pub(crate) tasks: BTreeMap<TaskId, Arc<Task>>,
+    pub(crate) usage: Usage,
+}
+
+fn age(task: &Task) -> (u64, &TaskId) {
+    (task.meta.version, &task.id)
+}
+
+impl Indexes {
+    pub(crate) fn service_changed(&mut self, old: Option<&Service>, new: Option<&Service>) {
+        if let Some(old) = old {
+            self.names.remove(&old.spec.name.to_ascii_lowercase());
+        }
+        if let Some(new) = new {
+            self.names
+                .insert(new.spec.name.to_ascii_lowercase(), new.id.clone());
+        }
+    }
+
+    pub(crate) fn task_changed(&mut self, old: Option<&Arc<Task>>, new: Option<&Arc<Task>>) {
+        if let Some(old) = old {
+            self.leave_queues(old);
+            self.leave_node(old, new.and_then(|n| n.node.as_ref()));
+            if new.is_none() {
+                self.leave_slot(old);
+            }
+        }
+        if let Some(new) = new {
+            self.enter_slot(new);
+            self.enter_node(new);
+            self.enter_queues(new);
+        }
+    }
+
+    fn enter_slot(&mut self, task: &Arc<Task>) {
+        let of_service = self.services.entry(task.service.clone()).or_default();
+        let slot = of_service.slots.entry(task.slot).or_default();
+        match slot.binary_search_by(|t| age(t).cmp(&age(task))) {
+            Ok(at) => slot[at] = task.clone(),
+            Err(at) => slot.insert(at, task.clone()),
+        }
+    }
+
+    fn leave_slot(&mut self, task: &Task) {
+        let Some(of_service) = self.services.get_mut(&task.service) else {
+            return;
+        };
+        if let Some(slot) = of_service.slots.get_mut(&task.slot) {
+            slot.retain(|t| t.id != task.id);
+            if slot.is_empty() {
+                of_service.slots.remove(&task.slot);
+            }
+        }
+        if of_service.slots.is_empty() {
+            self.services.remove(&task.service);
+        }
+    }
+
+    fn enter_node(&mut self, task: &Arc<Task>) {
+        let Some(node) = &task.node else { return };
+        let on_node = self.nodes.entry(node.clone()).or_default();
+        on_node.tasks.insert(task.id.clone(), task.clone());
+        if !task.holds_resources() {
+            return;
+        }
+        on_node.usage.add(task);
+        if task.is_wanted() {
+            let of_service = self.services.entry(task.service.clone()).or_default();
+            *of_service.active.entry(node.clone()).or_default() += 1;
+        }
+    }
+
+    /// Takes the task off its node's sums, and off its list unless it stays there.
+    fn leave_node(&mut self, task: &Task, next: Option<&NodeId>) {
+        let Some(node) = &task.node else { return };
+        if let Some(on_node) = self.nodes.get_mut(node) {
+            if task.holds_resources() {
+                on_node.usage.subtract(task);
+            }
+            if next != Some(node) {
+                on_node.tasks.remove(&task.id);
+                if on_node.tasks.is_empty() {
+                    self.nodes.remove(node);
+                }
+            }
+        }
+        if task.holds_resources()
+            && task.is_wanted()
+            && let Some(of_service) = self.services.get_mut(&task.service)
+            && let Some(active) = of_service.active.get_mut(node)
+        {
+            *active -= 1;
+            if *active == 0 {
+                of_service.active.remove(node);
+            }
+        }
+    }
+
+    fn enter_queues(&mut self, task: &Arc<Task>) {
+        if !task.is_wanted() {
+            return;
+        }
+        match task.status.state {
+            TaskState::New => {
+                self.new.insert(task.id.clone(), task.clone());
+            }
+            TaskState::Pending => {
+                let group = (task.service.clone(), task.spec_version);
+                let place = (task.slot, task.id.clone());
+                self.pending
+                    .entry(group)
+                    .or_default()
+                    .insert(place, task.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn leave_queues(&mut self, task: &Task) {
+        if !task.is_wanted() {
+            return;
+        }
+        match task.status.state {
+            TaskState::New => {
+                self.new.remove(&task.id);
+            }
+            TaskState::Pending => {
+                let group = (task.service.clone(), task.spec_version);
+                if let Some(tasks) = self.pending.get_mut(&group) {
+                    tasks.remove(&(task.slot, task.id.clone()));
+                    if tasks.is_empty() {
+                        self.pending.remove(&group);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The whole state at one index, to be written to disk or sent to a member that is behind.
+
+use crate::{AppliedRequest, NodeFailures, Store};
+use model::{Cluster, Node, Service, Task};
+use std::sync::Arc;
+
+/// All that is replicated, as of `index`. Taking one copies pointers only, so it can be encoded while the
+/// store goes on. Two managers at the same index have equal snapshots.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Log index of the last applied entry.
+    pub index: u64,
+    /// The cluster object.
+    pub cluster: Option<Arc<Cluster>>,
+    /// Services by id.
+    pub services: Vec<Arc<Service>>,
+    /// Tasks by id. Tasks of one spec version share their spec.
+    pub tasks: Vec<Arc<Task>>,
+    /// Nodes by id.
+    pub nodes: Vec<Arc<Node>>,
+    /// Requests that were applied, oldest first.
+    pub requests: Vec<AppliedRequest>,
+    /// Where tasks failed lately.
+    pub failures: Vec<NodeFailures>,
+}
+
+impl Store {
+    /// The whole state.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            index: self.index,
+            cluster: self.tables.cluster.clone(),
+            services: self.tables.services.values().cloned().collect(),
+            tasks: self.tables.tasks.values().cloned().collect(),
+            nodes: self.tables.nodes.values().cloned().collect(),
+            requests: self.requests.iter().cloned().collect(),
+            failures: self.failures.iter().collect(),
+        }
+    }
+
+    /// A store in the state of `snapshot`.
+    pub fn restore(snapshot: Snapshot) -> Store {
+        let mut store = Store {
+            index: snapshot.index,
+            ..Store::default()
+        };
+        store.tables.cluster = snapshot.cluster;
+        for service in snapshot.services {
+            store.tables.set_service(service.id.clone(), Some(service));
+        }
+        for task in snapshot.tasks {
+            store.tables.set_task(task.id.clone(), Some(task));
+        }
+        for node in snapshot.nodes {
+            store.tables.set_node(node.id.clone(), Some(node));
+        }
+        for request in snapshot.requests {
+            store.requests.insert(request);
+        }
+        for failures in snapshot.failures {
+            store.failures.restore(failures);
+        }
+        store
+    }
+}
