@@ -1,10 +1,11 @@
 //! The whole replicated state at one log index: what `store` hands out and `wire` writes down.
 
-use crate::change::{Refusal, RequestId};
-use crate::{Cluster, Node, Service, Task};
+use crate::change::RequestId;
+use crate::{Cluster, Node, NodeId, Service, ServiceId, Task, Timestamp};
 use std::sync::Arc;
 
-/// The whole state. Objects are shared with the store, not copied.
+/// The whole state. Objects are shared with the store, not copied, so it can be encoded while the store goes
+/// on. Two managers at the same index have equal snapshots.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Log index of the last applied entry.
@@ -17,6 +18,30 @@ pub struct Snapshot {
     pub tasks: Vec<Arc<Task>>,
     /// By id.
     pub nodes: Vec<Arc<Node>>,
-    /// Requests that were applied lately with what came of them, oldest first: the same request is not applied again.
-    pub requests: Vec<(RequestId, Result<(), Refusal>)>,
+    /// Requests that were applied lately, oldest first: the same request is not applied again.
+    pub requests: Vec<AppliedRequest>,
+    /// Where tasks failed lately.
+    pub failures: Vec<NodeFailures>,
+}
+
+/// A client's request that was applied. Refused ones are not kept: they had no effect, and may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedRequest {
+    /// The client's id of it.
+    pub id: RequestId,
+    /// The service that it created: what a repeated request is answered with.
+    pub created: Option<ServiceId>,
+}
+
+/// Failures of a service's tasks on one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFailures {
+    /// The service.
+    pub service: ServiceId,
+    /// The spec version of the tasks; failures of older versions are forgotten.
+    pub spec_version: u64,
+    /// Where they ran.
+    pub node: NodeId,
+    /// When they were seen to have failed (leader's clock), oldest first; bounded by the store.
+    pub at: Vec<Timestamp>,
 }

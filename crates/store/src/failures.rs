@@ -3,24 +3,12 @@
 //! The tasks themselves cannot tell: a slot keeps few of them. Docker's leader remembers this in memory and
 //! forgets it when the leader changes; here it is part of the replicated state.
 
+use model::snapshot::NodeFailures;
 use model::{NodeId, ServiceId, Task, TaskState, Timestamp};
 use std::collections::BTreeMap;
 
 /// Failures remembered per service and node, the newest: the scheduler asks whether there are this many.
 pub const MAX_FAILURES_PER_NODE: usize = 5;
-
-/// Failures of a service's tasks on one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeFailures {
-    /// The service.
-    pub service: ServiceId,
-    /// The spec version of the tasks; failures of older versions are forgotten.
-    pub spec_version: u64,
-    /// Where they ran.
-    pub node: NodeId,
-    /// When they were seen to have failed (leader's clock), oldest first, at most [`MAX_FAILURES_PER_NODE`].
-    pub at: Vec<Timestamp>,
-}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failures {

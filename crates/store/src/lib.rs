@@ -21,11 +21,11 @@ mod usage;
 pub use apply::Applied;
 pub use dirty::Dirty;
 pub use event::{Event, Kind};
-pub use failures::{MAX_FAILURES_PER_NODE, NodeFailures};
+pub use failures::MAX_FAILURES_PER_NODE;
 pub use find::FindError;
 pub use guard::MAX_WANTED_PER_SLOT;
-pub use requests::{AppliedRequest, MAX_REQUESTS};
-pub use snapshot::Snapshot;
+pub use model::snapshot::{AppliedRequest, NodeFailures, Snapshot};
+pub use requests::MAX_REQUESTS;
 pub use usage::{Usage, fits};
 
 use failures::Failures;

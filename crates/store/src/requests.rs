@@ -1,21 +1,12 @@
 //! Which clients' requests have been applied: the same request is applied once, however often it is proposed.
 
-use model::ServiceId;
 use model::change::RequestId;
+use model::snapshot::AppliedRequest;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Applied requests that are remembered. A client tries again for some seconds at most; at 2,000 writes per
 /// second this is a quarter of a minute, and it takes about 2 MiB.
 pub const MAX_REQUESTS: usize = 32_768;
-
-/// A request that was applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppliedRequest {
-    /// The client's id of it.
-    pub id: RequestId,
-    /// The service that it created: what a repeated request is answered with.
-    pub created: Option<ServiceId>,
-}
 
 /// The last [`MAX_REQUESTS`] applied requests. Refused ones are not kept: they had no effect, and may be tried again.
 #[derive(Clone, Debug, Default)]

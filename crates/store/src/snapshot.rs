@@ -1,28 +1,7 @@
 //! The whole state at one index, to be written to disk or sent to a member that is behind.
 
-use crate::{AppliedRequest, NodeFailures, Store};
-use model::{Cluster, Node, Service, Task};
-use std::sync::Arc;
-
-/// All that is replicated, as of `index`. Taking one copies pointers only, so it can be encoded while the
-/// store goes on. Two managers at the same index have equal snapshots.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    /// Log index of the last applied entry.
-    pub index: u64,
-    /// The cluster object.
-    pub cluster: Option<Arc<Cluster>>,
-    /// Services by id.
-    pub services: Vec<Arc<Service>>,
-    /// Tasks by id. Tasks of one spec version share their spec.
-    pub tasks: Vec<Arc<Task>>,
-    /// Nodes by id.
-    pub nodes: Vec<Arc<Node>>,
-    /// Requests that were applied, oldest first.
-    pub requests: Vec<AppliedRequest>,
-    /// Where tasks failed lately.
-    pub failures: Vec<NodeFailures>,
-}
+use crate::Store;
+use model::snapshot::Snapshot;
 
 impl Store {
     /// The whole state.
