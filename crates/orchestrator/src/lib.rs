@@ -1,2 +1,85 @@
-//! Which tasks should exist: replicated services, updates, restarts, reaping, drain. Pure.
+//! Which tasks should exist: replicated services, updates, restarts, reaping, drained and lost nodes. Pure.
+//!
+//! [`reconcile`] looks at what is dirty and says what has to change. It may be called at any time and
+//! any number of times: when nothing has to change, it says nothing. All progress lies in the objects
+//! themselves, so a new leader goes on where the old one stopped.
+//!
+//! There is one owner per slot: one pass over a slot ([`replicated`]) decides about its restart, its
+//! move and its update together, so that they cannot race.
 #![forbid(unsafe_code)]
+
+pub mod dirty;
+mod plan;
+mod reaper;
+mod replicated;
+mod restart;
+mod updater;
+
+use model::{Change, IdSource, ServiceId, Timestamp};
+use std::time::Duration;
+use store::{Dirty, Store};
+
+/// Bounds of the orchestrator.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Changes in one decision, so that one entry of the log stays well below the largest message between
+    /// managers (4 MiB at about 200 bytes a change). What is left over is decided next.
+    pub changes_per_decision: usize,
+    /// How long a node may be down before its tasks count as lost for good: Docker's 24 hours.
+    pub orphan_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            changes_per_decision: 10_000,
+            orphan_after: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// What a decision is made with, besides the state.
+pub struct Context<'a> {
+    /// The leader's clock.
+    pub now: Timestamp,
+    /// For the ids of new tasks.
+    pub ids: &'a mut dyn IdSource,
+    /// Bounds.
+    pub limits: &'a Limits,
+}
+
+/// What has to change, and when to look again though nothing happened.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// In the order of application; they belong together.
+    pub changes: Vec<Change>,
+    /// The next point in time at which something is due.
+    pub wake_at: Option<Timestamp>,
+    /// Services that were not looked at because the decision was full: still dirty.
+    pub postponed: Vec<ServiceId>,
+}
+
+impl Decision {
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
+    }
+}
+
+/// Decides about everything that is dirty.
+pub fn reconcile(ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision {
+    let mut decision = Decision::default();
+    for id in dirty::services(view, dirty) {
+        if decision.changes.len() >= ctx.limits.changes_per_decision {
+            decision.postponed.push(id);
+            continue;
+        }
+        match view.service(&id) {
+            Some(service) => replicated::reconcile(ctx, view, service, &mut decision),
+            None => reaper::bury(view, &id, &mut decision),
+        }
+    }
+    decision
+}
+
+#[cfg(test)]
+mod tests;
