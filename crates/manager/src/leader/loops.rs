@@ -1,0 +1,63 @@
+//! The loops: orchestrator, allocator, scheduler, one proposal at a time.
+
+use super::{Leader, Step};
+use model::Proposal;
+use store::Dirty;
+
+impl Leader {
+    /// Runs the loops over what is dirty. The first that has something to change proposes it; the rest
+    /// sees the result when it is applied.
+    pub(super) fn run_loops(&mut self, step: &mut Step<'_>) {
+        if !self.deciding.is_empty() {
+            return;
+        }
+        if self.loops_due.is_some_and(|at| at <= step.now) {
+            // Something was due: which service it was for is not kept, since looking costs little and
+            // remembering could go wrong.
+            self.dirty.everything = true;
+        }
+        if self.dirty.is_empty() {
+            return;
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        self.loops_due = if dirty.everything {
+            None
+        } else {
+            self.loops_due
+        };
+        let decided = [
+            self.orchestrate(step, &dirty),
+            allocator::reconcile(step.view, step.now),
+            scheduler::reconcile(step.view, step.now),
+        ];
+        // One proposal a loop: they decide on one view, and where the first takes back what another builds
+        // on, only that one is refused and decided again.
+        for changes in decided {
+            if !changes.is_empty() {
+                let token = self.propose(
+                    step,
+                    Proposal {
+                        request: None,
+                        at: step.now,
+                        changes,
+                    },
+                );
+                self.deciding.insert(token);
+            }
+        }
+    }
+
+    fn orchestrate(&mut self, step: &mut Step<'_>, dirty: &Dirty) -> Vec<model::Change> {
+        let mut context = orchestrator::Context {
+            now: step.now,
+            ids: step.ids,
+            limits: &self.limits.orchestrator,
+        };
+        let decision = orchestrator::reconcile(&mut context, step.view, dirty);
+        if let Some(at) = decision.wake_at {
+            self.loops_due = Some(self.loops_due.map_or(at, |due| due.min(at)));
+        }
+        self.dirty.services.extend(decision.postponed);
+        decision.changes
+    }
+}
