@@ -113,7 +113,9 @@ impl Tables {
     }
 
     pub(crate) fn task_may_be_removed(&self, task: &Task) -> Result<(), Refusal> {
-        let node_is_gone = |node: &NodeId| !self.nodes.contains_key(node);
+        // A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
+        let node_is_gone =
+            |node: &NodeId| self.nodes.get(node).is_none_or(|n| n.status.state == NodeState::Down);
         ensure(
             task.status.state.is_terminal() || task.node.as_ref().is_none_or(node_is_gone),
             "a task that may run on its node cannot be forgotten",
