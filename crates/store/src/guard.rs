@@ -112,12 +112,11 @@ impl Tables {
         )
     }
 
+    /// A removed node's tasks are over: see [`Tables::node_may_be_removed`].
     pub(crate) fn task_may_be_removed(&self, task: &Task) -> Result<(), Refusal> {
         // A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
-        let node_is_gone =
-            |node: &NodeId| self.nodes.get(node).is_none_or(|n| n.status.state == NodeState::Down);
         ensure(
-            task.status.state.is_terminal() || task.node.as_ref().is_none_or(node_is_gone),
+            task.status.state.is_terminal() || task.node.is_none(),
             "a task that may run on its node cannot be forgotten",
         )
     }

@@ -5,7 +5,7 @@ use model::{NodeId, Service, ServiceId, Task, TaskId, TaskState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Indexes {
     /// Services by lower-case name.
     pub(crate) names: BTreeMap<String, ServiceId>,
@@ -15,11 +15,11 @@ pub(crate) struct Indexes {
     pub(crate) nodes: BTreeMap<NodeId, OnNode>,
     /// Wanted tasks in state NEW.
     pub(crate) new: BTreeMap<TaskId, Arc<Task>>,
-    /// Wanted tasks in state PENDING, by service and spec version, then by slot and id.
-    pub(crate) pending: BTreeMap<(ServiceId, u64), BTreeMap<(u64, TaskId), Arc<Task>>>,
+    /// Wanted tasks in state PENDING, by service and spec version.
+    pub(crate) pending: BTreeMap<(ServiceId, u64), Group>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfService {
     /// Per slot, oldest first.
     pub(crate) slots: BTreeMap<u64, Vec<Arc<Task>>>,
@@ -27,11 +27,14 @@ pub(crate) struct OfService {
     pub(crate) active: BTreeMap<NodeId, u64>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OnNode {
     pub(crate) tasks: BTreeMap<TaskId, Arc<Task>>,
     pub(crate) usage: Usage,
 }
+
+/// Tasks of one service and spec version, by slot and id.
+pub(crate) type Group = BTreeMap<(u64, TaskId), Arc<Task>>;
 
 fn age(task: &Task) -> (u64, &TaskId) {
     (task.meta.version, &task.id)

@@ -52,3 +52,8 @@ impl Store {
         self.index
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

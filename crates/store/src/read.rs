@@ -34,11 +34,17 @@ impl Store {
         self.tables.tasks.values()
     }
     /// Tasks of a service (also of one that is gone), by slot, oldest first within a slot.
-    pub fn tasks_of_service(&self, id: &ServiceId) -> impl Iterator<Item = &Arc<Task>> {
+    pub fn tasks_of_service<'a>(
+        &'a self,
+        id: &ServiceId,
+    ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
         self.slots_of_service(id).flat_map(|(_, tasks)| tasks)
     }
     /// Slots of a service that have tasks, in order, each with its tasks, oldest first.
-    pub fn slots_of_service(&self, id: &ServiceId) -> impl Iterator<Item = (u64, &[Arc<Task>])> {
+    pub fn slots_of_service<'a>(
+        &'a self,
+        id: &ServiceId,
+    ) -> impl Iterator<Item = (u64, &'a [Arc<Task>])> + use<'a> {
         let of_service = self.tables.indexes.services.get(id);
         let slots = of_service.into_iter().flat_map(|s| s.slots.iter());
         slots.map(|(slot, tasks)| (*slot, tasks.as_slice()))
@@ -55,7 +61,10 @@ impl Store {
         self.tables.indexes.services.keys()
     }
     /// Tasks that are or were placed on a node (also on one that is gone), by id.
-    pub fn tasks_on_node(&self, id: &NodeId) -> impl Iterator<Item = &Arc<Task>> {
+    pub fn tasks_on_node<'a>(
+        &'a self,
+        id: &NodeId,
+    ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
         let on_node = self.tables.indexes.nodes.get(id);
         on_node.into_iter().flat_map(|n| n.tasks.values())
     }

@@ -6,7 +6,7 @@ use model::{Cluster, Node, NodeId, Service, ServiceId, Task, TaskId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tables {
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) services: BTreeMap<ServiceId, Arc<Service>>,

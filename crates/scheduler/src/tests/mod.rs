@@ -1,0 +1,3 @@
+mod lab;
+mod placement;
+mod random;

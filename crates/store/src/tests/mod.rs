@@ -1,0 +1,3 @@
+mod guards;
+mod random;
+mod reads;
