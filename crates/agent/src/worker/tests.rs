@@ -1,0 +1,5 @@
+mod bench;
+mod ladder;
+mod random;
+mod restart;
+mod stream;
