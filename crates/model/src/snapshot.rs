@@ -4,8 +4,7 @@ use crate::change::RequestId;
 use crate::{Cluster, Node, NodeId, Service, ServiceId, Task, Timestamp};
 use std::sync::Arc;
 
-/// The whole state. Objects are shared with the store, not copied, so it can be encoded while the store goes
-/// on. Two managers at the same index have equal snapshots.
+/// The whole state. Objects are shared with the store, not copied.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Log index of the last applied entry.
@@ -24,7 +23,7 @@ pub struct Snapshot {
     pub failures: Vec<NodeFailures>,
 }
 
-/// A client's request that was applied. Refused ones are not kept: they had no effect, and may be tried again.
+/// A request that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedRequest {
     /// The client's id of it.
@@ -38,10 +37,10 @@ pub struct AppliedRequest {
 pub struct NodeFailures {
     /// The service.
     pub service: ServiceId,
-    /// The spec version of the tasks; failures of older versions are forgotten.
+    /// The spec version of the tasks.
     pub spec_version: u64,
     /// Where they ran.
     pub node: NodeId,
-    /// When they were seen to have failed (leader's clock), oldest first; bounded by the store.
+    /// When they were seen to have failed (leader's clock), oldest first.
     pub at: Vec<Timestamp>,
 }
