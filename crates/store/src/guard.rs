@@ -112,11 +112,15 @@ impl Tables {
         )
     }
 
-    /// A removed node's tasks are over: see [`Tables::node_may_be_removed`].
+    /// A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
     pub(crate) fn task_may_be_removed(&self, task: &Task) -> Result<(), Refusal> {
         // A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
+        let is_down = |id: &NodeId| {
+            let node = self.nodes.get(id);
+            node.is_none_or(|n| n.status.state == NodeState::Down)
+        };
         ensure(
-            task.status.state.is_terminal() || task.node.is_none(),
+            task.status.state.is_terminal() || task.node.as_ref().is_none_or(is_down),
             "a task that may run on its node cannot be forgotten",
         )
     }

@@ -221,6 +221,11 @@ fn a_task_that_may_run_is_not_forgotten() {
     lab.refused(remove("t"), "task t not found");
     lab.pending("u");
     lab.must(remove("u"));
+    lab.running("v", "n1");
+    lab.change_node("n1", Availability::Active, NodeState::Disconnected);
+    lab.refused(remove("v"), "cannot be forgotten");
+    lab.change_node("n1", Availability::Active, NodeState::Down);
+    lab.must(remove("v"));
 }
 
 #[test]
