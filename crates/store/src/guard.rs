@@ -114,7 +114,6 @@ impl Tables {
 
     /// A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
     pub(crate) fn task_may_be_removed(&self, task: &Task) -> Result<(), Refusal> {
-        // A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
         let is_down = |id: &NodeId| {
             let node = self.nodes.get(id);
             node.is_none_or(|n| n.status.state == NodeState::Down)

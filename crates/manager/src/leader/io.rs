@@ -147,6 +147,10 @@ pub struct Limits {
     pub new_leader_grace: Duration,
     /// Bounds of the orchestrator.
     pub orchestrator: orchestrator::Limits,
+    /// Bounds of the allocator.
+    pub allocator: allocator::Limits,
+    /// Bounds of the scheduler.
+    pub scheduler: scheduler::Limits,
 }
 
 impl Default for Limits {
@@ -156,6 +160,8 @@ impl Default for Limits {
             daemon_restart_grace: Duration::from_secs(5),
             new_leader_grace: Duration::from_secs(4),
             orchestrator: orchestrator::Limits::default(),
+            allocator: allocator::Limits::default(),
+            scheduler: scheduler::Limits::default(),
         }
     }
 }

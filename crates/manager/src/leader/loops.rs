@@ -27,8 +27,8 @@ impl Leader {
         };
         let decided = [
             self.orchestrate(step, &dirty),
-            allocator::reconcile(step.view, step.now),
-            scheduler::reconcile(step.view, step.now),
+            self.allocate(step, &dirty),
+            self.schedule(step, &dirty),
         ];
         // One proposal a loop: they decide on one view, and where the first takes back what another builds
         // on, only that one is refused and decided again.
@@ -57,6 +57,24 @@ impl Leader {
         if let Some(at) = decision.wake_at {
             self.loops_due = Some(self.loops_due.map_or(at, |due| due.min(at)));
         }
+        self.dirty.services.extend(decision.postponed);
+        decision.changes
+    }
+
+    fn allocate(&self, step: &Step<'_>, dirty: &Dirty) -> Vec<model::Change> {
+        let mut context = allocator::Context {
+            now: step.now,
+            limits: &self.limits.allocator,
+        };
+        allocator::reconcile(&mut context, step.view, dirty).changes
+    }
+
+    fn schedule(&mut self, step: &Step<'_>, dirty: &Dirty) -> Vec<model::Change> {
+        let mut context = scheduler::Context {
+            now: step.now,
+            limits: &self.limits.scheduler,
+        };
+        let decision = scheduler::reconcile(&mut context, step.view, dirty);
         self.dirty.services.extend(decision.postponed);
         decision.changes
     }
