@@ -1,0 +1,198 @@
+use super::*;
+use serde_json::json;
+
+fn data() -> Value {
+    json!({
+        "ID": "abc", "Name": "web", "Count": 3, "Ratio": 0.5, "On": true, "Nothing": null, "Empty": "",
+        "Labels": {"a": "1", "b": "2", "c.d": "3"},
+        "Ports": [{"Port": 80, "Kind": "tcp"}, {"Port": 443, "Kind": "udp"}],
+        "Args": ["x", "y z"],
+        "Spec": {"Task": {"Image": "nginx:latest"}},
+        "Label": {"k": "v"}
+    })
+}
+
+fn check(template: &str, expected: &str) {
+    let rendered = Template::parse(template)
+        .unwrap_or_else(|err| panic!("{template}: {err}"))
+        .render(&data(), Missing::Error);
+    assert_eq!(
+        rendered.unwrap_or_else(|err| panic!("{template}: {err}")),
+        expected,
+        "{template}"
+    );
+}
+
+fn refused(template: &str, why: &str) {
+    let err = Template::parse(template)
+        .and_then(|template| template.render(&data(), Missing::Error))
+        .expect_err(template)
+        .to_string();
+    assert!(err.contains(why), "{template}: {err}");
+}
+
+#[test]
+fn fields() {
+    check("{{.ID}}: {{.Name}}", "abc: web");
+    check("{{ .Spec.Task.Image }}", "nginx:latest");
+    check("plain", "plain");
+    check(
+        "{{.Count}} {{.Ratio}} {{.On}} {{.Nothing}}",
+        "3 0.5 true <nil>",
+    );
+    check("{{.Labels}} {{.Args}}", "map[a:1 b:2 c.d:3] [x y z]");
+    check("{{.Labels.a}}{{(index .Ports 1).Kind}}", "1udp");
+    check("{{$.Name}}{{.}}", &format!("web{}", print(&data())));
+}
+
+#[test]
+fn conditions() {
+    check("{{if .On}}yes{{else}}no{{end}}", "yes");
+    check(
+        "{{if .Empty}}yes{{else if .Count}}three{{else}}no{{end}}",
+        "three",
+    );
+    check(
+        "{{if not .Nothing}}x{{end}}{{if and .On .Empty}}y{{end}}{{if or .Empty .On}}z{{end}}",
+        "xz",
+    );
+    check(
+        "{{if eq .Name \"db\" \"web\"}}1{{end}}{{if ne .Count 3}}2{{end}}{{if lt .Count 4}}3{{end}}{{if ge .Name \"w\"}}4{{end}}",
+        "134",
+    );
+    check(
+        "{{with .Spec.Task}}{{.Image}}{{end}}{{with .Empty}}a{{else}}b{{end}}",
+        "nginx:latestb",
+    );
+}
+
+#[test]
+fn loops() {
+    check(
+        "{{range .Ports}}{{.Port}}/{{.Kind}} {{end}}",
+        "80/tcp 443/udp ",
+    );
+    check(
+        "{{range $i, $p := .Ports}}{{if $i}}, {{end}}{{$p.Port}}{{end}}",
+        "80, 443",
+    );
+    check(
+        "{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}",
+        "a=1;b=2;c.d=3;",
+    );
+    check("{{range .Nothing}}x{{else}}none{{end}}", "none");
+    check(
+        "{{range $x := .Args}}[{{$x}}]{{$.ID}}{{end}}",
+        "[x]abc[y z]abc",
+    );
+}
+
+#[test]
+fn variables() {
+    check("{{$n := .Name}}{{$n}}{{$n = \"db\"}}{{$n}}", "webdb");
+    check("{{$n := 1}}{{if .On}}{{$n = 2}}{{end}}{{$n}}", "2");
+    check("{{if $x := .Name}}{{$x}}{{end}}", "web");
+}
+
+#[test]
+fn functions() {
+    check("{{json .Spec}}", r#"{"Task":{"Image":"nginx:latest"}}"#);
+    check("{{.Spec | json}}", r#"{"Task":{"Image":"nginx:latest"}}"#);
+    check(
+        "{{upper .Name}} {{.Name | upper | lower}} {{title \"ab cd\"}}",
+        "WEB web Ab Cd",
+    );
+    check(
+        "{{join .Args \", \"}} {{len .Args}} {{len .Name}}",
+        "x, y z 2 3",
+    );
+    check("{{range split .ID \"b\"}}<{{.}}>{{end}}", "<a><c>");
+    check(
+        "{{index .Labels \"c.d\"}} {{index .Args 1}} {{index .Labels \"zz\"}}.",
+        "3 y z .",
+    );
+    check(
+        "{{printf \"%s-%d %q %5.1f|%-4s|%4s|%03d\" .Name .Count .ID .Ratio \"a\" \"b\" 7}}",
+        "web-3 \"abc\"   0.5|a   |   b|007",
+    );
+    check(
+        "{{println .Name .Count}}{{print .Name .ID}}",
+        "web 3\nwebabc",
+    );
+    check(
+        "{{truncate .Name 2}}|{{pad .Name 1 2}}|{{slice .Name 1}}|{{slice .Args 0 1}}",
+        "we| web  |eb|[x]",
+    );
+    check("{{.Label \"k\"}}{{.Label \"none\"}}", "v");
+    check("{{(len .Args) | printf \"%d of %d\" 1}}", "1 of 2");
+    check("{{`raw \"x\"`}}{{\"a\\tb\"}}", "raw \"x\"a\tb");
+}
+
+#[test]
+fn blanks_and_comments() {
+    check("a {{- .ID -}} b", "aabcb");
+    check("a{{/* nothing */}}b {{- /* nothing */ -}} c", "abc");
+    check("{{if .On -}}\n x\n{{- end}}", "x");
+    check("{{-3}}", "-3");
+}
+
+#[test]
+fn mistakes() {
+    refused("{{.ID", "unclosed action");
+    refused("{{if .ID}}x", "without {{end}}");
+    refused("{{end}}", "unexpected");
+    refused("{{.Idd}}", "no such field");
+    refused("{{.Name.More}}", "can't evaluate field More");
+    refused("{{frobnicate .ID}}", "function \"frobnicate\" not defined");
+    refused("{{}}", "missing value");
+    refused("{{$x}}", "undefined variable");
+    refused("{{index .Args 9}}", "out of range");
+    refused("{{\"abc}}", "unterminated");
+    refused("{{.Name .ID}}", "can't give argument");
+    refused("{{join .Args}}", "wrong number of args");
+    refused("{{range .Name}}{{end}}", "can't iterate");
+    refused(&"{{if .On}}".repeat(500), "levels");
+    refused(&format!("{{{{{}}}}}", "(".repeat(5000)), "levels");
+}
+
+#[test]
+fn what_the_daemon_left_out() {
+    let render = |text: &str| {
+        Template::parse(text)
+            .unwrap()
+            .render(&json!({"Status": {"State": "x"}}), Missing::Empty)
+    };
+    assert_eq!(
+        render("{{.Status.Err}}{{.Slot}}{{.Status.Message}}").unwrap(),
+        "0"
+    );
+    assert_eq!(
+        render("{{if .UpdateStatus}}a{{else}}b{{end}}").unwrap(),
+        "b"
+    );
+    assert_eq!(render("{{range .Env}}a{{end}}").unwrap(), "");
+    assert!(
+        render("{{.UpdateStatus.State}}")
+            .unwrap_err()
+            .to_string()
+            .contains("map has no entry for key \"UpdateStatus\"")
+    );
+    assert!(render("{{.Sttus}}").is_err());
+}
+
+#[test]
+fn headings_stay_as_they_are() {
+    let headings = json!({"ID": "ID", "Name": "NAME", "Label": "LABEL"});
+    let render = |text: &str| {
+        Template::parse(text)
+            .unwrap()
+            .render_headings(&headings)
+            .unwrap()
+    };
+    assert_eq!(
+        render(
+            "{{.ID}}\t{{upper .Name}}\t{{lower .Name}}\t{{json .ID}}\t{{if .Name}}{{.Name}}{{else}}-{{end}}"
+        ),
+        "ID\tNAME\tNAME\tID\tNAME"
+    );
+}
