@@ -1,0 +1,298 @@
+//! The loop around the worker: feeds it, writes the journal, carries out what it asks.
+
+use crate::actions::{Actions, STARTS_PER_CORE, now};
+use crate::executor::Executor;
+use crate::journal::Journal;
+use crate::link::Link;
+use crate::session::{Connector, message};
+use crate::status::AgentStatus;
+use crate::worker::{Existing, Input, JournalWrite, Outcome, Output, Worker};
+use model::assignment::Assignments;
+use model::{NodeId, TaskId, TaskStatus, Timestamp};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use wire::pb::dispatcher as pb;
+use wire::pb::dispatcher::to_manager::Message as ToManager;
+
+/// Events that may wait for the driver while it writes the journal; more make their senders wait.
+const EVENT_QUEUE: usize = 4096;
+/// Events that share one journal write.
+const EVENTS_AT_ONCE: usize = 1024;
+/// Pause before a journal write that failed is tried again.
+const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// What an agent needs.
+pub struct AgentConfig {
+    /// This node, for the logs; the leader says it again.
+    pub node: NodeId,
+    /// Addresses of managers, `host:port`, to begin with.
+    pub managers: Vec<String>,
+    /// How managers are reached.
+    pub connector: Arc<dyn Connector>,
+    /// Who makes containers.
+    pub executor: Arc<dyn Executor>,
+    /// What survives a restart.
+    pub journal: Arc<dyn Journal>,
+}
+
+/// What happens to the driver.
+pub(crate) enum Event {
+    Up {
+        node: NodeId,
+        outbound: mpsc::Sender<pb::ToManager>,
+    },
+    Down,
+    Assignments(pb::Assignments),
+    Reported(u64),
+    Did(TaskId, Outcome),
+}
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal cannot be read.
+    #[error("the agent's journal cannot be read")]
+    Journal(#[source] io::Error),
+}
+
+/// A running agent. Dropping it ends the agent; tasks keep running.
+#[derive(Debug)]
+pub struct AgentHandle {
+    status: watch::Receiver<AgentStatus>,
+    managers: watch::Sender<AgentStatus>,
+    link: AbortHandle,
+    driver: AbortHandle,
+    done: Option<(JoinHandle<()>, JoinHandle<()>)>,
+}
+
+impl AgentHandle {
+    /// How the session with the leader stands.
+    pub fn status(&self) -> watch::Receiver<AgentStatus> {
+        self.status.clone()
+    }
+
+    /// Other addresses to try, for when all that are known are gone.
+    pub fn set_managers(&self, managers: Vec<String>) {
+        self.managers
+            .send_modify(|status| status.managers = managers);
+    }
+
+    /// Ends the agent and waits until nothing of it runs any more. Tasks keep running.
+    pub async fn shutdown(mut self) {
+        self.link.abort();
+        self.driver.abort();
+        if let Some((link, driver)) = self.done.take() {
+            // Both were just cancelled; that is how they end.
+            let _ = link.await;
+            let _ = driver.await;
+        }
+    }
+}
+
+impl Drop for AgentHandle {
+    fn drop(&mut self) {
+        self.link.abort();
+        self.driver.abort();
+    }
+}
+
+/// Starts an agent: takes up what the journal and the executor know, then keeps a session with the leader.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
+    let journal = Arc::clone(&config.journal);
+    let records = tokio::task::spawn_blocking(move || journal.load()).await;
+    let records = records
+        .map_err(io::Error::other)
+        .and_then(|loaded| loaded)
+        .map_err(RunError::Journal)?;
+    let (events, inbox) = mpsc::channel(EVENT_QUEUE);
+    let (status, watcher) = watch::channel(AgentStatus {
+        managers: config.managers,
+        ..AgentStatus::default()
+    });
+    let worker = Worker::new(records);
+    let last_index = Arc::new(AtomicU64::new(worker.index()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let actions = Actions::new(
+        Arc::clone(&config.executor),
+        events.clone(),
+        cores * STARTS_PER_CORE,
+    );
+    let driver = Driver {
+        worker,
+        actions,
+        journal: config.journal,
+        last_index: Arc::clone(&last_index),
+        outbound: None,
+        wake: None,
+    };
+    let link = Link {
+        connector: config.connector,
+        executor: Arc::clone(&config.executor),
+        last_index,
+        status: status.clone(),
+        events,
+    };
+    tracing::debug!(node = %config.node, "agent starts");
+    let found = config.executor.existing().await;
+    let driver = tokio::spawn(driver.run(found, inbox));
+    let link = tokio::spawn(link.run());
+    Ok(AgentHandle {
+        status: watcher,
+        managers: status,
+        link: link.abort_handle(),
+        driver: driver.abort_handle(),
+        done: Some((link, driver)),
+    })
+}
+
+struct Driver {
+    worker: Worker,
+    actions: Actions,
+    journal: Arc<dyn Journal>,
+    last_index: Arc<AtomicU64>,
+    outbound: Option<mpsc::Sender<pb::ToManager>>,
+    wake: Option<Timestamp>,
+}
+
+/// What the outputs of several steps ask for, together.
+#[derive(Default)]
+struct Plan {
+    writes: Vec<JournalWrite>,
+    actions: Vec<crate::worker::Action>,
+    sequence: u64,
+    statuses: BTreeMap<TaskId, TaskStatus>,
+    need_complete: bool,
+}
+
+impl Driver {
+    async fn run(mut self, found: Vec<(TaskId, Existing)>, mut inbox: mpsc::Receiver<Event>) {
+        for (id, container) in &found {
+            if matches!(container, Existing::Running(_)) {
+                self.actions.watch(id);
+            }
+        }
+        let mut plan = Plan::default();
+        self.step(Input::Found(found), &mut plan);
+        self.carry_out(plan).await;
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        loop {
+            let sleep = self.wake.map(|at| at.since(now()));
+            tokio::select! {
+                count = inbox.recv_many(&mut events, EVENTS_AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
+            }
+            let mut plan = Plan::default();
+            for event in events.drain(..) {
+                self.take(event, &mut plan);
+            }
+            if self.wake.is_some_and(|at| at <= now()) {
+                self.wake = None;
+                self.step(Input::Tick, &mut plan);
+            }
+            self.carry_out(plan).await;
+        }
+    }
+
+    fn take(&mut self, event: Event, plan: &mut Plan) {
+        match event {
+            Event::Up { node, outbound } => {
+                self.outbound = Some(outbound);
+                self.step(Input::SessionUp { node }, plan);
+            }
+            Event::Down => {
+                self.outbound = None;
+                plan.statuses.clear();
+                plan.need_complete = false;
+                self.step(Input::SessionDown, plan);
+            }
+            Event::Assignments(assignments) => match Assignments::try_from(assignments) {
+                Ok(assignments) => self.step(Input::Assignments(assignments), plan),
+                Err(error) => {
+                    // A newer manager asks for what this version cannot do. The next message's digest will differ.
+                    tracing::error!(%error, "assignments that cannot be understood");
+                }
+            },
+            Event::Reported(sequence) => self.step(Input::Reported { sequence }, plan),
+            Event::Did(id, outcome) => {
+                match &outcome {
+                    Outcome::Started(_) => self.actions.watch(&id),
+                    Outcome::Removed => self.actions.forget(&id),
+                    _ => {}
+                }
+                self.step(Input::Did(id, outcome), plan);
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input, plan: &mut Plan) {
+        for output in self.worker.step(now(), input) {
+            match output {
+                Output::Journal(writes) => plan.writes.extend(writes),
+                Output::Do(action) => plan.actions.push(action),
+                Output::Report { sequence, statuses } => {
+                    plan.sequence = sequence;
+                    plan.statuses.extend(statuses);
+                }
+                Output::NeedComplete => plan.need_complete = true,
+                Output::WakeAt(at) => self.wake = Some(at),
+            }
+        }
+        self.last_index
+            .store(self.worker.index(), Ordering::Relaxed);
+    }
+
+    /// Everything durable comes first, for all steps of the round in one write.
+    async fn carry_out(&mut self, plan: Plan) {
+        if !plan.writes.is_empty() {
+            self.write(plan.writes).await;
+        }
+        for action in plan.actions {
+            self.actions.begin(action);
+        }
+        if !plan.statuses.is_empty() {
+            let statuses: Vec<_> = plan.statuses.into_iter().collect();
+            let report = wire::dispatcher::report(plan.sequence, &statuses);
+            self.send(ToManager::Report(report));
+        }
+        if plan.need_complete {
+            self.send(ToManager::NeedComplete(pb::NeedComplete {}));
+        }
+    }
+
+    async fn write(&self, writes: Vec<JournalWrite>) {
+        let writes = Arc::new(writes);
+        loop {
+            let (journal, batch) = (Arc::clone(&self.journal), Arc::clone(&writes));
+            let written = tokio::task::spawn_blocking(move || journal.write(&batch)).await;
+            match written.map_err(io::Error::other).and_then(|result| result) {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the agent's journal cannot be written; tasks wait");
+                }
+            }
+            tokio::time::sleep(JOURNAL_RETRY).await;
+        }
+    }
+
+    /// A full queue means that the leader does not read; the link sees that, too, and ends the session. What is
+    /// lost here is sent again in the next one.
+    fn send(&self, text: ToManager) {
+        if let Some(outbound) = &self.outbound
+            && let Err(error) = outbound.try_send(message(text))
+        {
+            tracing::debug!(%error, "a message to the leader is dropped");
+        }
+    }
+}

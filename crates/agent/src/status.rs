@@ -1,0 +1,14 @@
+//! What the agent tells of itself.
+
+/// How the session with the leader stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentStatus {
+    /// Address of the leader while a session is up.
+    pub leader: Option<String>,
+    /// Addresses of all managers, as last heard: what a restart should begin with.
+    pub managers: Vec<String>,
+    /// Why there is no session; empty while there is one.
+    pub error: String,
+    /// A manager said that this node is not in the cluster (any more).
+    pub refused: bool,
+}
