@@ -19,11 +19,14 @@ pub(crate) struct Template {
     pub(crate) spec: Arc<TaskSpec>,
 }
 
+/// Name, labels and position of a template.
+type Seen<'a> = (&'a Arc<str>, &'a Arc<Labels>, u32);
+
 /// Gathers the table of a message.
 #[derive(Default)]
 pub(crate) struct Writer<'a> {
     /// By service and address of the spec: specs are shared, so that equal addresses mean the same one.
-    seen: BTreeMap<(&'a ServiceId, usize), Vec<(&'a Arc<str>, &'a Arc<Labels>, u32)>>,
+    seen: BTreeMap<(&'a ServiceId, usize), Vec<Seen<'a>>>,
     table: Vec<pb::TaskTemplate>,
 }
 
@@ -38,9 +41,7 @@ impl<'a> Writer<'a> {
     ) -> u32 {
         let key = (service, Arc::as_ptr(spec).addr());
         let known = self.seen.entry(key).or_default();
-        let same = |(n, l, _): &&(&Arc<str>, &Arc<Labels>, u32)| {
-            *n == name && (Arc::ptr_eq(l, labels) || *l == labels)
-        };
+        let same = |(n, l, _): &&Seen<'_>| *n == name && (Arc::ptr_eq(l, labels) || *l == labels);
         if let Some((_, _, position)) = known.iter().find(same) {
             return *position;
         }
