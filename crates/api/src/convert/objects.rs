@@ -1,0 +1,175 @@
+//! Nodes and tasks.
+
+use super::service_out::task_spec;
+use super::timestamp;
+use crate::ApiError;
+use api_types::Version;
+use api_types::network::{NetworkAttachment, SwarmNetwork, SwarmNetworkSpec};
+use api_types::{swarm as json, task as json_task};
+use model::Task;
+use model::control::FoundNode;
+use model::node::{Availability, NodeSpec, Role};
+use model::task::{HOST_NETWORK, HOST_NETWORK_ID, Platform, Resources};
+
+pub(super) fn resources(resources: Resources) -> json_task::Resources {
+    json_task::Resources {
+        nano_cpus: resources.nano_cpus,
+        memory_bytes: resources.memory_bytes,
+        generic_resources: Vec::new(),
+    }
+}
+
+pub(super) fn platform(platform: &Platform) -> json::Platform {
+    json::Platform {
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+    }
+}
+
+/// Plugins that swarm clients look for in a node's description: all of them are built in.
+const PLUGINS: [(&str, &str); 2] = [("Log", "json-file"), ("Network", "host")];
+
+/// A node.
+pub(crate) fn node(found: &FoundNode, tls: &json::TlsInfo) -> json::Node {
+    let node = &found.node;
+    let said = node.description.clone().unwrap_or_default();
+    let reachability = if found.reachable {
+        "reachable"
+    } else {
+        "unreachable"
+    };
+    json::Node {
+        id: node.id.to_string(),
+        version: Version {
+            index: node.meta.version,
+        },
+        created_at: timestamp(node.meta.created_at),
+        updated_at: timestamp(node.meta.updated_at),
+        spec: json::NodeSpec {
+            name: node.spec.name.clone(),
+            labels: node.spec.labels.clone(),
+            role: node.spec.role.name().into(),
+            availability: node.spec.availability.name().into(),
+        },
+        description: json::NodeDescription {
+            hostname: said.hostname,
+            platform: platform(&said.platform),
+            resources: resources(said.resources),
+            engine: json::EngineDescription {
+                engine_version: said.engine_version,
+                labels: said.engine_labels,
+                plugins: PLUGINS
+                    .iter()
+                    .map(|(kind, name)| json::PluginDescription {
+                        kind: (*kind).into(),
+                        name: (*name).into(),
+                    })
+                    .collect(),
+            },
+            tls_info: tls.clone(),
+            csi_info: Vec::new(),
+        },
+        status: json::NodeStatus {
+            state: node.status.state.name().into(),
+            message: node.status.message.clone(),
+            addr: node.status.addr.clone(),
+        },
+        manager_status: node.manager.as_ref().map(|m| json::ManagerStatus {
+            leader: found.leader,
+            reachability: reachability.into(),
+            addr: m.addr.clone(),
+        }),
+    }
+}
+
+/// What a client wishes of a node. Role and availability have to be given.
+pub(crate) fn node_spec(spec: json::NodeSpec) -> Result<NodeSpec, ApiError> {
+    let role = match spec.role.to_ascii_lowercase().as_str() {
+        "worker" => Role::Worker,
+        "manager" => Role::Manager,
+        _ => {
+            return Err(ApiError::bad_request(format!(
+                "invalid Role: {:?}",
+                spec.role
+            )));
+        }
+    };
+    let availability = availability(&spec.availability).ok_or_else(|| {
+        ApiError::bad_request(format!("invalid Availability: {:?}", spec.availability))
+    })?;
+    Ok(NodeSpec {
+        name: spec.name,
+        labels: spec.labels,
+        role,
+        availability,
+    })
+}
+
+/// Reads an availability.
+pub(crate) fn availability(text: &str) -> Option<Availability> {
+    match text.to_ascii_lowercase().as_str() {
+        "active" => Some(Availability::Active),
+        "pause" => Some(Availability::Pause),
+        "drain" => Some(Availability::Drain),
+        _ => None,
+    }
+}
+
+/// A task.
+pub(crate) fn task(task: &Task) -> json_task::Task {
+    let status = &task.status;
+    let networks = if task.spec.uses_host_network() {
+        vec![host_network()]
+    } else {
+        Vec::new()
+    };
+    json_task::Task {
+        id: task.id.to_string(),
+        version: Version {
+            index: task.meta.changed,
+        },
+        created_at: timestamp(task.meta.created_at),
+        updated_at: timestamp(status.applied_at.max(task.meta.updated_at)),
+        spec: task_spec(&task.spec, false),
+        service_id: task.service.to_string(),
+        slot: i64::try_from(task.slot).unwrap_or(i64::MAX),
+        node_id: task
+            .node
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        status: json_task::TaskStatus {
+            timestamp: timestamp(status.timestamp),
+            state: status.state.name().into(),
+            message: status.message.clone(),
+            err: status.error.clone(),
+            container_status: status
+                .container
+                .as_ref()
+                .map(|c| json_task::ContainerStatus {
+                    container_id: c.id.clone(),
+                    pid: c.pid,
+                    exit_code: c.exit_code,
+                }),
+            port_status: json_task::PortStatus::default(),
+        },
+        desired_state: task.desired.name().into(),
+        networks_attachments: networks,
+        ..Default::default()
+    }
+}
+
+fn host_network() -> NetworkAttachment {
+    NetworkAttachment {
+        network: SwarmNetwork {
+            id: HOST_NETWORK_ID.into(),
+            spec: SwarmNetworkSpec {
+                name: HOST_NETWORK.into(),
+                scope: "swarm".into(),
+                ..Default::default()
+            },
+            ..Default::default()
+        },
+        addresses: Vec::new(),
+    }
+}

@@ -1,0 +1,12 @@
+//! Handlers, one file per area of the API.
+
+pub(crate) mod containers;
+pub(crate) mod events;
+pub(crate) mod images;
+pub(crate) mod logs;
+pub(crate) mod networks;
+pub(crate) mod nodes;
+pub(crate) mod services;
+pub(crate) mod swarm;
+pub(crate) mod system;
+pub(crate) mod tasks;
