@@ -7,18 +7,22 @@ use crate::Member;
 
 /// Time between heartbeats of a leader: three are lost before a follower's patience ends.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
-/// Least election time-out. A disk sync that takes less never causes an election.
+/// Least election time-out, and the lease: for this long after a leader's message nobody votes for another. A disk
+/// sync that takes less never causes an election.
 pub const ELECTION_MIN: Duration = Duration::from_millis(300);
-/// Longest election time-out; also the leader's lease.
+/// Longest election time-out; a leader without a quorum serves no longer than this.
 pub const ELECTION_MAX: Duration = Duration::from_millis(600);
 /// Entries between two snapshots.
 pub const SNAPSHOT_EVERY: u64 = 10_000;
 /// Entries that stay in the log after a snapshot, so that a member that was away for a moment catches up by log.
 pub const KEEP_ENTRIES: u64 = 500;
 /// Bytes of one log segment on disk.
-pub const SEGMENT_BYTES: u64 = 16 << 20;
+pub const SEGMENT_BYTES: u64 = 8 << 20;
 /// Largest entry that can be proposed, in bytes. A request of the HTTP API is at most 4 MiB.
 pub const MAX_ENTRY_BYTES: usize = 8 << 20;
+
+/// How long a new member may take without any progress before it is given up.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The configuration of one member.
 #[derive(Clone, Debug)]
@@ -29,9 +33,9 @@ pub struct Config {
     pub me: Member,
     /// Time between heartbeats.
     pub heartbeat: Duration,
-    /// Least election time-out; more than `heartbeat`.
+    /// Least election time-out and lease; at least two heartbeats.
     pub election_min: Duration,
-    /// Longest election time-out, the lease, and the time after which a cut-off leader stops serving.
+    /// Longest election time-out, and the time after which a cut-off leader stops serving.
     pub election_max: Duration,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
@@ -41,6 +45,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Largest entry that can be proposed, in bytes.
     pub max_entry_bytes: usize,
+    /// How long a new member may take without any progress before it is given up.
+    pub join_timeout: Duration,
 }
 
 impl Config {
@@ -57,6 +63,7 @@ impl Config {
             keep_entries: KEEP_ENTRIES,
             segment_bytes: SEGMENT_BYTES,
             max_entry_bytes: MAX_ENTRY_BYTES,
+            join_timeout: JOIN_TIMEOUT,
         }
     }
 }

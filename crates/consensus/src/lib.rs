@@ -3,16 +3,25 @@
 //! Nothing of openraft appears in the public API. The owner brings a [`StateMachine`] and a [`Connector`], mounts
 //! [`Raft::service`] into its gRPC server and proposes opaque entries.
 
+mod barrier;
 mod codec;
 mod config;
+mod contact;
+mod election;
 mod error;
+mod inner;
+mod leader;
 mod leadership;
 mod log_store;
 mod machine;
 mod member;
+mod membership;
+mod quorum;
 mod raft;
 mod snapshot;
+mod start;
 mod state_machine;
+mod transport;
 mod types;
 mod wal;
 
@@ -21,7 +30,8 @@ pub use error::{InitializeError, MembershipError, ProposeError, StartError};
 pub use leadership::{Halt, Leadership};
 pub use machine::{SnapshotEncoder, StateMachine};
 pub use member::{Connector, Member};
-pub use raft::{Applied, Raft, RaftService};
+pub use raft::{Applied, Raft};
+pub use transport::service::RaftService;
 
 #[cfg(test)]
 mod tests;
