@@ -256,7 +256,8 @@ impl Supervisor {
         self.done(Request::Acknowledge { id: id.to_owned() }).await
     }
 
-    /// Ends the supervisor. Refused while containers run; exits that nobody acknowledged are lost.
+    /// Ends the supervisor. Refused while containers run. Exits that nobody acknowledged are kept for
+    /// the next one.
     pub async fn shutdown(&self) -> Result<(), ClientError> {
         self.done(Request::Shutdown).await
     }
@@ -273,12 +274,7 @@ impl Supervisor {
         let frame = protocol::encode(&RequestFrame { seq, request })
             .map_err(|error| ClientError::Unsendable(error.to_string()))?;
         let (sender, receiver) = oneshot::channel();
-        let mut pending = lock(&self.pending);
-        pending
-            .as_mut()
-            .ok_or(ClientError::Lost)?
-            .insert(seq, sender);
-        drop(pending);
+        self.expect_reply(seq, sender)?;
         // Forgets the waiting entry also when the caller gives up.
         let _entry = PendingEntry {
             pending: &self.pending,
@@ -289,6 +285,15 @@ impl Supervisor {
             .await
             .map_err(|_| ClientError::Lost)?;
         receiver.await.map_err(|_| ClientError::Lost)
+    }
+}
+
+impl Supervisor {
+    fn expect_reply(&self, seq: u64, sender: ReplySender) -> Result<(), ClientError> {
+        let mut pending = lock(&self.pending);
+        let pending = pending.as_mut().ok_or(ClientError::Lost)?;
+        pending.insert(seq, sender);
+        Ok(())
     }
 }
 

@@ -6,12 +6,18 @@
 //!   all containers. It clones them, writes their log files, reaps them and outlives the daemon;
 //! * the **client** ([`client::Supervisor`]): what the daemon uses, on tokio, to drive it.
 
+mod cgroup;
 pub mod client;
+mod container;
+mod logfile;
 mod orphans;
 mod protocol;
+mod record;
+mod seccomp;
 pub mod spec;
 pub mod state;
 mod supervisor;
+mod sys;
 
 pub use client::{ClientError, ConnectError, StartError, Started, Supervisor, SupervisorConfig};
 pub use orphans::{OrphanError, kill_orphans};

@@ -1,11 +1,33 @@
-//! The supervisor process.
+//! The supervisor process: one per host, single-threaded, parent of all containers.
+//!
+//! ```text
+//! start-up   startup   own session and name, sealed executable, lock, orphans, socket
+//! loop       server    epoll: clients (connection), SIGCHLD, containers' pipes
+//! container  launch    checks, cgroup, pipes, clone; the child does its own set-up (crate::container)
+//!            container its record in memory: streams, log, how it ends
+//! ```
+//!
+//! It sleeps in epoll without a timer; only while the kernel still holds a cgroup that must go does it look
+//! again after some milliseconds. Everything that may block for long is the child's business.
+
+mod connection;
+mod container;
+mod launch;
+mod poller;
+mod server;
+mod startup;
 
 use std::ffi::OsString;
 
-/// Runs the supervisor; `args` are those after the subcommand: `--exec-root DIR`. The caller must
-/// not have started a thread. Never returns.
+/// Runs the supervisor; `args` are those after the subcommand: `--exec-root DIR`. Call it first thing in
+/// `main`: the process must have one thread and nothing to close. Never returns.
+///
+/// It prints `ready` on standard output when it listens, or one line that says why it cannot.
 pub fn supervisor_main(args: impl IntoIterator<Item = OsString>) -> ! {
-    let count = args.into_iter().count();
-    println!("not built yet ({count} arguments)");
+    let error = match startup::start(args) {
+        Ok(server) => server.run(),
+        Err(error) => error,
+    };
+    println!("{error}");
     std::process::exit(1)
 }

@@ -1,0 +1,83 @@
+//! Cgroups of both versions. Each container has one group of the same name in every hierarchy that is
+//! used: limits and devices in v1 where v1 controllers are mounted, in v2 otherwise; and wherever a v2 hierarchy
+//! is mounted, even a bare one beside v1, a group there for `cgroup.kill`.
+
+pub(crate) mod devices;
+mod group;
+mod layout;
+mod v1;
+mod v2;
+mod values;
+
+pub(crate) use group::Group;
+pub(crate) use layout::{Layout, V1Controller};
+pub(crate) use v2::prepare;
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::spec::Resources;
+
+/// Why a container's cgroup cannot be made.
+#[derive(Debug, Error)]
+pub(crate) enum CgroupError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "a limit of {what} was asked for, but this host has no cgroup controller \"{controller}\""
+    )]
+    NoController {
+        what: &'static str,
+        controller: &'static str,
+    },
+    #[error(
+        "no cgroup hierarchy can restrict devices: mount cgroup2 or the v1 controller \"devices\""
+    )]
+    NoDevices,
+    #[error("cannot load the program that restricts devices: {0}")]
+    DeviceProgram(#[source] std::io::Error),
+}
+
+impl CgroupError {
+    fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        CgroupError::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Writes one value to a control file.
+fn write(path: &Path, value: impl AsRef<[u8]>) -> Result<(), CgroupError> {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, value.as_ref()))
+        .map_err(|source| CgroupError::file("write", path, source))
+}
+
+/// Called by the container's first process: makes the v1 groups, sets all limits and enters.
+/// The v2 group was made, and entered, by the supervisor.
+pub(crate) fn enter(
+    layout: &Layout,
+    group: &Group,
+    resources: &Resources,
+) -> Result<(), CgroupError> {
+    let limits = values::limits(layout, resources)?;
+    for (controller, root) in layout.v1() {
+        v1::enter(controller, root, group, &limits)?;
+    }
+    if let Some(path) = group.v2_path(layout) {
+        for (file, value) in &limits.v2 {
+            write(&path.join(file), value)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Groups of the v1 hierarchies.
+
+use std::io;
+use std::path::Path;
+
+use super::group::create;
+use super::values::Limits;
+use super::{CgroupError, Group, V1Controller, devices, write};
+
+/// Makes the container's group in one hierarchy, sets its limits and enters it.
+pub(super) fn enter(
+    controller: V1Controller,
+    root: &Path,
+    group: &Group,
+    limits: &Limits,
+) -> Result<(), CgroupError> {
+    let path = group.path(root);
+    let parent = path.parent().unwrap_or(root);
+    if controller == V1Controller::Cpuset {
+        // Who did not make a cpuset group of the parent's name does not restrict it.
+        if parent == root || !parent.is_dir() {
+            return Ok(());
+        }
+        inherit_cpuset(root, parent)?;
+    } else {
+        std::fs::create_dir_all(parent)
+            .map_err(|source| CgroupError::file("create", parent, source))?;
+    }
+    make(&path)?;
+    match controller {
+        V1Controller::Cpuset => copy_cpuset(parent, &path)?,
+        V1Controller::Devices => restrict_devices(&path)?,
+        _ => {}
+    }
+    for (_, file) in limits.v1.iter().filter(|(c, _)| *c == controller) {
+        let path = path.join(file.name);
+        if file.optional && !path.exists() {
+            continue;
+        }
+        write(&path, &file.value)?;
+    }
+    // 0 stands for the writer.
+    write(&path.join("cgroup.procs"), "0")
+}
+
+/// Controllers may share a hierarchy: then the second finds the group that the first has just made, with this
+/// process in it.
+fn make(path: &Path) -> Result<(), CgroupError> {
+    let own_pid = std::process::id().to_string();
+    let made_already = std::fs::read_to_string(path.join("cgroup.procs"))
+        .is_ok_and(|pids| pids.lines().any(|pid| pid == own_pid));
+    if made_already {
+        return Ok(());
+    }
+    create(path)
+}
+
+/// Gives each group from the root down to `path` its parent's CPUs and memory nodes, where it has none.
+fn inherit_cpuset(root: &Path, path: &Path) -> Result<(), CgroupError> {
+    if path == root {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(root);
+    inherit_cpuset(root, parent)?;
+    copy_cpuset(parent, path)
+}
+
+/// A new cpuset group has none of both, and nothing can enter it then.
+fn copy_cpuset(from: &Path, to: &Path) -> Result<(), CgroupError> {
+    let read = |path: &Path| -> Result<String, CgroupError> {
+        std::fs::read_to_string(path).map_err(|source| CgroupError::file("read", path, source))
+    };
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if read(&to.join(file))?.trim().is_empty() {
+            write(&to.join(file), read(&from.join(file))?.trim())?;
+        }
+    }
+    Ok(())
+}
+
+fn restrict_devices(path: &Path) -> Result<(), CgroupError> {
+    write(&path.join("devices.deny"), "a")?;
+    for rule in devices::ALLOWED {
+        let file = path.join("devices.allow");
+        match write(&file, rule.to_string()) {
+            // The parent allows less than we do: that must stay so.
+            Err(CgroupError::File { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}

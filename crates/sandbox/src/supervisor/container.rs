@@ -1,0 +1,275 @@
+//! A container in the supervisor's memory. What it needs only while it runs goes when it ends; 5000 of them are
+//! meant to fit.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::launch::Launched;
+use crate::container::{REPORT_EXEC, REPORT_FAILURE, error::START_FAILED};
+use crate::logfile::{LogWriter, Splitter, StreamName};
+use crate::protocol::{Refusal, RefusalKind};
+use crate::state::ContainerState;
+use crate::sys;
+
+/// Longest report of a failure in bytes; the rest of it is not read.
+const MAX_REPORT: usize = 64 << 10;
+/// Reads of one stream before others have their turn.
+const READS_PER_TURN: u32 = 1;
+/// Reads of a stream whose container ended: more than a pipe holds (64 KiB), but an end, should a process outside of the
+/// container have got hold of its output and write on.
+const READS_AT_END: u32 = 64;
+
+/// Who waits for a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub(super) connection: u64,
+    pub(super) seq: u64,
+}
+
+/// One container.
+pub(super) struct Container {
+    pub(super) state: ContainerState,
+    /// `None` once it ended.
+    pub(super) live: Option<Box<Live>>,
+}
+
+/// What a container has while its processes live.
+pub(super) struct Live {
+    stdout: Stream,
+    stderr: Stream,
+    pub(super) log: LogWriter,
+    /// Until its program is executed.
+    pub(super) start: Option<Start>,
+}
+
+#[derive(Default)]
+struct Stream {
+    /// `None` after its end.
+    fd: Option<OwnedFd>,
+    splitter: Splitter,
+}
+
+/// A set-up under way.
+pub(super) struct Start {
+    pub(super) asker: Asker,
+    /// `None` after its end.
+    report: Option<OwnedFd>,
+    bytes: Vec<u8>,
+}
+
+/// What the report says after its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Executed,
+    Failed(Refusal),
+    /// It ended in the middle of the set-up.
+    Silent,
+}
+
+/// Whether to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Later,
+    Ended,
+}
+
+impl Live {
+    pub(super) fn new(launched: Launched, log: LogWriter, asker: Asker) -> Live {
+        let stream = |fd| Stream {
+            fd: Some(fd),
+            splitter: Splitter::default(),
+        };
+        Live {
+            stdout: stream(launched.stdout),
+            stderr: stream(launched.stderr),
+            log,
+            start: Some(Start {
+                asker,
+                report: Some(launched.report),
+                bytes: Vec::new(),
+            }),
+        }
+    }
+
+    /// The open descriptors, for the poller.
+    pub(super) fn stream_fd(&self, name: StreamName) -> Option<BorrowedFd<'_>> {
+        let stream = match name {
+            StreamName::Stdout => &self.stdout,
+            StreamName::Stderr => &self.stderr,
+        };
+        stream.fd.as_ref().map(AsFd::as_fd)
+    }
+
+    pub(super) fn report_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.start.as_ref()?.report.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Moves what a stream has to the log. At its end, call [`Live::end`].
+    pub(super) fn read(
+        &mut self,
+        name: StreamName,
+        scratch: &mut [u8],
+        buffer: &mut Vec<u8>,
+    ) -> More {
+        self.read_times(name, READS_PER_TURN, scratch, buffer)
+    }
+
+    /// The container ended: moves the rest to the log and closes both streams.
+    pub(super) fn drain(&mut self, scratch: &mut [u8], buffer: &mut Vec<u8>) {
+        for name in [StreamName::Stdout, StreamName::Stderr] {
+            self.read_times(name, READS_AT_END, scratch, buffer);
+            self.end(name, buffer);
+        }
+    }
+
+    /// Closes a stream and logs a last line without a newline. Take it out of the poller before.
+    pub(super) fn end(&mut self, name: StreamName, buffer: &mut Vec<u8>) {
+        let (stream, log) = self.stream_and_log(name);
+        if stream.fd.take().is_some() {
+            log.write(None, (name, &mut stream.splitter), sys::now(), buffer);
+        }
+    }
+
+    fn read_times(
+        &mut self,
+        name: StreamName,
+        times: u32,
+        scratch: &mut [u8],
+        buffer: &mut Vec<u8>,
+    ) -> More {
+        let (stream, log) = self.stream_and_log(name);
+        let Some(fd) = &stream.fd else {
+            return More::Ended;
+        };
+        for _ in 0..times {
+            match rustix::io::read(fd, &mut *scratch) {
+                Ok(0) => return More::Ended,
+                Ok(count) => {
+                    let to = (name, &mut stream.splitter);
+                    log.write(Some(&scratch[..count]), to, sys::now(), buffer);
+                }
+                Err(Errno::AGAIN | Errno::INTR) => return More::Later,
+                Err(_) => return More::Ended,
+            }
+        }
+        More::Later
+    }
+
+    fn stream_and_log(&mut self, name: StreamName) -> (&mut Stream, &mut LogWriter) {
+        let stream = match name {
+            StreamName::Stdout => &mut self.stdout,
+            StreamName::Stderr => &mut self.stderr,
+        };
+        (stream, &mut self.log)
+    }
+}
+
+impl Start {
+    /// Reads the report as far as it is there. At its end, call [`Start::end`].
+    pub(super) fn read(&mut self, scratch: &mut [u8]) -> More {
+        let Some(report) = &self.report else {
+            return More::Ended;
+        };
+        loop {
+            match rustix::io::read(report, &mut *scratch) {
+                Ok(0) => return More::Ended,
+                Ok(count) => {
+                    let room = MAX_REPORT.saturating_sub(self.bytes.len());
+                    self.bytes.extend_from_slice(&scratch[..count.min(room)]);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return More::Later,
+                Err(_) => return More::Ended,
+            }
+        }
+    }
+
+    /// Closes the report. Take it out of the poller before.
+    pub(super) fn end(&mut self) {
+        self.report = None;
+    }
+
+    /// What the complete report says.
+    pub(super) fn outcome(&self) -> Outcome {
+        let (executed, rest) = match self.bytes.as_slice() {
+            [REPORT_EXEC, rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        match rest {
+            [REPORT_FAILURE, a, b, c, d, message @ ..] => Outcome::Failed(Refusal {
+                kind: RefusalKind::SetupFailed,
+                message: String::from_utf8_lossy(message).into_owned(),
+                exit_code: i32::from_le_bytes([*a, *b, *c, *d]),
+            }),
+            _ if executed => Outcome::Executed,
+            _ => Outcome::Silent,
+        }
+    }
+}
+
+/// Exit code in Docker's way from wait(2)'s status.
+pub(super) fn exit_code(status: i32) -> i32 {
+    if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        128 + libc::WTERMSIG(status)
+    }
+}
+
+/// The words for a set-up that ended without any.
+pub(super) fn silent_failure(status: i32, oom_killed: bool) -> Refusal {
+    let message = if oom_killed {
+        "the container's set-up was killed for want of memory: its memory limit is too low"
+            .to_owned()
+    } else if libc::WIFSIGNALED(status) {
+        let signal = libc::WTERMSIG(status);
+        format!("the container's set-up was killed by signal {signal}")
+    } else {
+        format!("the container's set-up ended with {}", exit_code(status))
+    };
+    Refusal {
+        kind: RefusalKind::SetupFailed,
+        message,
+        exit_code: START_FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8]) -> Outcome {
+        let start = Start {
+            asker: Asker {
+                connection: 0,
+                seq: 0,
+            },
+            report: None,
+            bytes: bytes.to_vec(),
+        };
+        start.outcome()
+    }
+
+    #[test]
+    fn reports() {
+        assert_eq!(check(b"E"), Outcome::Executed);
+        assert_eq!(check(b""), Outcome::Silent);
+        assert_eq!(check(b"F\x7f"), Outcome::Silent);
+        let not_found = Outcome::Failed(Refusal {
+            kind: RefusalKind::SetupFailed,
+            message: "no".into(),
+            exit_code: 127,
+        });
+        assert_eq!(check(b"F\x7f\0\0\0no"), not_found);
+        assert_eq!(check(b"EF\x7f\0\0\0no"), not_found);
+    }
+
+    #[test]
+    fn exit_codes_are_dockers() {
+        assert_eq!(exit_code(7 << 8), 7);
+        assert_eq!(exit_code(libc::SIGKILL), 137);
+        assert_eq!(exit_code(libc::SIGTERM), 143);
+        assert_eq!(exit_code(libc::SIGSEGV | 0x80), 139);
+    }
+}
