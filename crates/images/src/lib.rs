@@ -20,19 +20,28 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod compression;
 mod config;
 mod digest;
+mod document;
 mod error;
+mod holds;
+mod import;
 mod layers;
+mod load;
 mod progress;
+mod pull;
 mod record;
 pub mod reference;
+mod save;
+mod store;
 mod table;
+mod tarball;
+mod timestamp;
+mod types;
+mod unpack;
 
-pub use catalog::{
-    Auth, Collected, Config, ContainerUse, Distribution, Images, LayerHold, Loaded, Platform,
-    Pulled, Removed, RootfsLayers, SaveStream,
-};
+pub use catalog::Images;
 pub use config::{ImageConfig, StringSet};
 pub use digest::{Digest, DigestError};
 pub use error::{
@@ -42,4 +51,9 @@ pub use error::{
 pub use progress::{Progress, ProgressMessage};
 pub use record::{HistoryEntry, ImageId, ImageRecord};
 pub use reference::{Reference, ReferenceError};
+pub use save::SaveStream;
 pub use table::{MemoryTable, Row, Table};
+pub use types::{
+    Auth, Collected, Config, ContainerUse, Distribution, LayerHold, Loaded, Platform, Pulled,
+    Removed, RootfsLayers,
+};

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::reference::Reference;
+use crate::timestamp;
 
 /// The ID of an image: the digest of its configuration, as in Docker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +76,11 @@ pub struct ImageRecord {
 }
 
 impl ImageRecord {
+    /// When it was made, nanoseconds since 1970 UTC; 0 when it does not say.
+    pub fn created_unix_nanos(&self) -> i64 {
+        timestamp::parse(&self.created).unwrap_or_default()
+    }
+
     /// `RepoTags` of the API: `busybox:1`.
     pub fn repo_tags(&self) -> Vec<String> {
         self.tags.iter().map(Reference::familiar).collect()
@@ -91,6 +97,7 @@ impl ImageRecord {
 #[serde(default)]
 pub struct HistoryEntry {
     /// RFC 3339, as it stands in the configuration.
+    #[serde(deserialize_with = "null_is_empty")]
     pub created: String,
     /// What was run.
     pub created_by: String,
@@ -109,4 +116,15 @@ pub struct HistoryEntry {
     /// That image's tags.
     #[serde(skip)]
     pub tags: Vec<String>,
+}
+
+impl HistoryEntry {
+    /// When the step was made, nanoseconds since 1970 UTC; 0 when it does not say.
+    pub fn created_unix_nanos(&self) -> i64 {
+        timestamp::parse(&self.created).unwrap_or_default()
+    }
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
