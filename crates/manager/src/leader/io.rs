@@ -157,7 +157,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             node_silence: Duration::from_secs(2),
-            daemon_restart_grace: Duration::from_secs(5),
+            daemon_restart_grace: Duration::from_secs(3),
             new_leader_grace: Duration::from_secs(4),
             orchestrator: orchestrator::Limits::default(),
             allocator: allocator::Limits::default(),
