@@ -1,9 +1,11 @@
 //! What the parts of a running member share.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::Flock;
 use tokio::sync::{mpsc, watch};
@@ -17,10 +19,15 @@ use crate::election::jitter;
 use crate::transport::peer::Peers;
 use crate::types::{Metrics, OpenRaft, members_of};
 use crate::wal::Wal;
+use crate::wal::segment::FILE_MODE;
 use crate::{Config, Halt, Leadership, Member};
 
 /// Marks the directory of a member that was removed: it must not stand for election after a restart either.
 pub(crate) const REMOVED_MARK: &str = "removed";
+
+/// A member whose own loop stands still for this many of the longest election time-outs no longer claims to be well: a
+/// leader falls silent, so that others take over, and a follower does not answer for its disk.
+const STALL_LIMIT: u32 = 2;
 
 /// One running member.
 pub(crate) struct Inner {
@@ -31,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) contact: Contact,
     pub(crate) applied_index: Arc<AtomicU64>,
     pub(crate) leadership: watch::Sender<Leadership>,
+    /// When openraft's loop last showed that it runs; it waits for the disk.
+    pub(crate) alive: Mutex<Instant>,
     /// Set when the member goes away in good order.
     pub(crate) closing: watch::Sender<bool>,
     /// Set while leadership is handed over.
@@ -59,6 +68,12 @@ impl Inner {
 
     pub(crate) fn draw_election_timeout(&self) -> Duration {
         self.config.election_min + jitter(self.config.election_max - self.config.election_min)
+    }
+
+    /// Whether openraft's loop has stood still for so long that its disk must be taken for dead.
+    pub(crate) fn is_stalled(&self) -> bool {
+        let alive = *self.alive.lock().expect("no panic while it is locked");
+        alive.elapsed() > self.config.election_max * STALL_LIMIT
     }
 
     pub(crate) fn members(&self) -> Vec<Member> {
@@ -110,7 +125,13 @@ impl Inner {
 
     fn mark_removed(&self) {
         let path = self.removed_mark();
-        if let Err(error) = std::fs::write(&path, b"") {
+        let mark = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(&path);
+        if let Err(error) = mark {
             // Without the mark the others tell this member again after its next start.
             tracing::warn!(%error, path = %path.display(), "cannot mark this member as removed");
         }

@@ -17,10 +17,6 @@ use crate::transport::peer::{Beat, Lane};
 use crate::types::{LogId, Metrics, Vote, members_of};
 use crate::{Halt, Leadership};
 
-/// A leader whose own loop stands still (its disk hangs) for this many of the longest election time-outs lets others
-/// take over by falling silent.
-const STALL_LIMIT: u32 = 2;
-
 /// Publishes who leads. Ends with the node.
 pub(crate) async fn observe(inner: Arc<Inner>) {
     let mut metrics = inner.raft.metrics();
@@ -53,7 +49,10 @@ pub(crate) async fn observe(inner: Arc<Inner>) {
             tokio::spawn(crate::membership::finish_left_over(Arc::clone(&inner)));
         }
         tokio::select! {
-            changed = metrics.changed() => if changed.is_err() { return },
+            changed = metrics.changed() => match changed {
+                Ok(()) => *inner.alive.lock().expect("no panic while it is locked") = Instant::now(),
+                Err(_) => return,
+            },
             () = tokio::time::sleep(inner.config.heartbeat / 2) => {}
         }
     }
@@ -124,23 +123,20 @@ fn has_applied_all(metrics: &Metrics) -> bool {
 pub(crate) async fn beat(inner: Arc<Inner>) {
     let mut ticks = tokio::time::interval(inner.config.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut metrics = inner.raft.metrics();
-    let mut alive = Instant::now();
     loop {
         ticks.tick().await;
-        if metrics.has_changed().unwrap_or(false) {
-            alive = Instant::now();
-        }
-        let now = metrics.borrow_and_update().clone();
-        let stalled = alive.elapsed() > inner.config.election_max * STALL_LIMIT;
-        if is_leader(&inner, &now) && !stalled && !inner.stepping_down.load(Ordering::Acquire) {
+        let now = inner.metrics();
+        if is_leader(&inner, &now)
+            && !inner.is_stalled()
+            && !inner.stepping_down.load(Ordering::Acquire)
+        {
             beat_all(&inner, &now);
         }
     }
 }
 
 fn beat_all(inner: &Arc<Inner>, metrics: &Metrics) {
-    let timeout = inner.config.election_min;
+    let timeout = inner.config.election_max;
     for member in members_of(metrics.membership_config.membership()) {
         if member.raft_id == inner.me() {
             continue;

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -83,6 +84,7 @@ pub(crate) async fn start(
             halted,
             ..Leadership::default()
         }),
+        alive: Mutex::new(Instant::now()),
         closing: watch::Sender::new(false),
         stepping_down: false.into(),
         changing: tokio::sync::Mutex::default(),

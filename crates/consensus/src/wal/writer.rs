@@ -21,7 +21,7 @@ use crate::types::{LogId, Vote};
 /// Bytes after which a batch is closed: a sync of this size takes a few milliseconds on a slow disk.
 const BATCH_BYTES: usize = 4 << 20;
 /// How long the committed index may stay in memory when nothing else is written. It only spares work after a restart.
-const COMMITTED_DELAY: Duration = Duration::from_millis(200);
+const COMMITTED_DELAY: Duration = Duration::from_secs(1);
 
 /// Called once with the outcome, after the sync.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
