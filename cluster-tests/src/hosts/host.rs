@@ -330,6 +330,11 @@ impl Host {
         in_network(&network_of(self.init()?.pid)?, work)
     }
 
+    /// The `starling` binary that runs on this host.
+    pub fn binary(&self) -> Result<&Path> {
+        self.lab.daemon.binary()
+    }
+
     /// Runs starling's command line, from outside, against this host's daemon. Fails when the command does.
     pub fn cli<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String> {
         succeeded(self.try_cli(args)?)

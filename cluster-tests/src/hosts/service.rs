@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use super::api::{Api, filters};
+use super::host::Host;
 use super::image::IMAGE;
 use super::wait::eventually;
 
@@ -144,8 +145,9 @@ pub fn serving(api: &Api, name: &str) -> Result<Vec<Value>> {
     Ok(tasks)
 }
 
-/// Waits until exactly `count` tasks run, in as many slots, and no other task of the service runs. Returns them.
-pub fn settled(api: &Api, name: &str, count: usize, limit: Duration) -> Result<Vec<Value>> {
+/// Waits until exactly `count` tasks serve, in as many slots. Returns them. Tasks on a lost host, or on their way out,
+/// do not count.
+pub fn serves(api: &Api, name: &str, count: usize, limit: Duration) -> Result<Vec<Value>> {
     eventually(&format!("{name} runs {count} replicas"), limit, || {
         let serving = serving(api, name)?;
         let slots: BTreeSet<u64> = serving
@@ -159,6 +161,24 @@ pub fn settled(api: &Api, name: &str, count: usize, limit: Duration) -> Result<V
         );
         Ok::<_, anyhow::Error>(serving)
     })
+}
+
+/// As [`serves`], and waits until no other task of the service runs any more.
+pub fn settled(api: &Api, name: &str, count: usize, limit: Duration) -> Result<Vec<Value>> {
+    let serving = serves(api, name, count, limit)?;
+    eventually(
+        &format!("nothing but {count} replicas of {name} runs"),
+        limit,
+        || {
+            ensure!(
+                running(api, name)?.len() == count,
+                "{}",
+                summary(api, name)?
+            );
+            Ok::<_, anyhow::Error>(())
+        },
+    )?;
+    Ok(serving)
 }
 
 /// One line for each task, for the text of a failure.
@@ -196,6 +216,29 @@ pub fn update_over(api: &Api, name: &str, limit: Duration) -> Result<String> {
         );
         Ok::<_, anyhow::Error>(state.to_owned())
     })
+}
+
+/// One try at a write; a manager that hangs is left for the next one.
+const WRITE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Sets a label of a service, which restarts nothing, through any of these hosts. Returns how long it took until one of
+/// them accepted it.
+pub fn next_write(hosts: &[&Host], name: &str, label: &str, limit: Duration) -> Result<Duration> {
+    let begin = Instant::now();
+    eventually("a manager accepts a write", limit, || {
+        let mut refusal = anyhow!("there is no manager to ask");
+        for host in hosts {
+            let api = host.api().within(WRITE_LIMIT);
+            match update(&api, name, |spec| {
+                spec["Labels"]["next-write"] = label.into()
+            }) {
+                Ok(()) => return Ok(()),
+                Err(error) => refusal = error.context(host.name().to_owned()),
+            }
+        }
+        Err(refusal)
+    })?;
+    Ok(begin.elapsed())
 }
 
 /// Between two looks of a [`Watch`]; each reads all tasks of the service.

@@ -201,27 +201,13 @@ fn lose_the_leader(story: &Story, cluster: &Cluster) -> Result<()> {
                 .filter(|host| host.name() != leader.name())
                 .collect();
             leader.kill_daemon()?;
-            let begin = Instant::now();
-            // A write that any manager left accepts: a label on the service, which restarts nothing.
-            eventually("a manager accepts a write", STEP_LIMIT, || {
-                let api = |host: &Host| host.api().within(Duration::from_secs(1));
-                let label =
-                    |spec: &mut serde_json::Value| spec["Labels"]["lost"] = leader.name().into();
-                let mut refusal = None;
-                for host in &others {
-                    match service::update(&api(host), SERVICE, label) {
-                        Ok(()) => return Ok(()),
-                        Err(error) => refusal = Some(error),
-                    }
-                }
-                Err(refusal.context("no manager is left")?)
-            })?;
+            let took = service::next_write(&others, SERVICE, leader.name(), STEP_LIMIT)?;
             println!(
                 "    the next write was accepted after {:.2} s",
-                begin.elapsed().as_secs_f64()
+                took.as_secs_f64()
             );
             println!("    the new leader is {}", cluster.leader()?.name());
-            service::settled(&cluster.leader()?.api(), SERVICE, REPLICAS, STEP_LIMIT)?;
+            service::serves(&cluster.leader()?.api(), SERVICE, REPLICAS, STEP_LIMIT)?;
             Ok(())
         },
     )?;

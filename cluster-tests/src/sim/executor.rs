@@ -1,0 +1,164 @@
+//! The fake engine: containers that take their time, fail, exit and are stopped.
+
+use super::events::{Event, Id, Work};
+use super::host::{Container, State};
+use super::world::World;
+use agent::worker::{Action, Exit, Failure, Input, Outcome};
+use model::task::ContainerStatus;
+use model::{TaskId, Timestamp};
+
+/// Images whose pull fails now and then while faults last.
+pub(super) const FLAKY_IMAGE: &str = "flaky";
+/// Images whose process ends by itself now and then while faults last.
+pub(super) const CRASHY_IMAGE: &str = "crashy";
+
+impl World {
+    /// Begins an action of a host's worker.
+    pub(super) fn execute(&mut self, host: Id, action: Action) {
+        let (task, what, time) = match action {
+            Action::Prepare(task) => {
+                let id = task.id.clone();
+                self.hosts[host].preparing.insert(id.clone(), *task);
+                (id, Work::Prepare, self.rng.millis(30, 1200))
+            }
+            Action::Start(id) => {
+                if self.hosts[host].given_up.contains(&id) {
+                    self.fail(|| format!("host {host} starts {id}, which it had given up"));
+                }
+                (id, Work::Start, self.rng.millis(20, 200))
+            }
+            Action::Stop(id) => {
+                self.hosts[host].given_up.insert(id.clone());
+                let slow = self.rng.chance(10);
+                let time = if slow { self.rng.millis(2000, 10_000) } else { self.rng.millis(5, 500) };
+                (id, Work::Stop, time)
+            }
+            Action::Remove(id) => (id, Work::Remove, self.rng.millis(5, 50)),
+        };
+        let (boot, life) = (self.hosts[host].boot, self.hosts[host].life);
+        self.after(time, Event::Executed { host, boot, life, task, what });
+    }
+
+    /// An action is done. When the daemon died meanwhile, nobody hears of it, and it may have happened or not.
+    pub(super) fn executed(&mut self, host: Id, boot: u64, life: u64, task: TaskId, what: Work) {
+        if self.hosts[host].boot != boot {
+            return;
+        }
+        // What a dead daemon had begun is done, or not, before the next one looks.
+        if !self.lives(host, life) && (self.hosts[host].daemon.is_some() || self.rng.chance(50)) {
+            return;
+        }
+        let outcomes = match what {
+            Work::Prepare => self.prepared(host, &task),
+            Work::Start => self.started(host, &task),
+            Work::Stop => self.stopped(host, &task),
+            Work::Remove => self.removed(host, &task),
+        };
+        for outcome in outcomes {
+            if self.lives(host, life) {
+                self.step_worker(host, Input::Did(task.clone(), outcome));
+            }
+        }
+    }
+
+    fn prepared(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
+        let Some(task) = self.hosts[host].preparing.remove(id) else {
+            return Vec::new(); // A stop came first.
+        };
+        if !self.calm && task.spec.container.image.starts_with(FLAKY_IMAGE) && self.rng.chance(35) {
+            let permanent = self.rng.chance(70);
+            let message = format!("No such image: {}", task.spec.container.image);
+            return vec![Outcome::PrepareFailed(Failure { message, permanent })];
+        }
+        self.hosts[host].next_pid += 1;
+        let status = ContainerStatus {
+            id: format!("c-{host}-{}", self.hosts[host].next_pid),
+            pid: 0,
+            exit_code: 0,
+        };
+        let container = Container {
+            task,
+            state: State::Created,
+            status,
+        };
+        self.hosts[host].containers.entry(id.clone()).or_insert(container);
+        vec![Outcome::Prepared]
+    }
+
+    fn started(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
+        let now = self.now;
+        let boot = self.hosts[host].boot;
+        self.hosts[host].next_pid += 1;
+        let pid = self.hosts[host].next_pid;
+        let permanent = |message: &str| {
+            let failure = Failure { message: message.into(), permanent: true };
+            vec![Outcome::StartFailed(failure)]
+        };
+        let Some(container) = self.hosts[host].containers.get_mut(id) else {
+            return permanent("no such container");
+        };
+        if !matches!(container.state, State::Created) {
+            return permanent("the container was started before");
+        }
+        container.state = State::Running { since: now };
+        container.status.pid = pid;
+        let status = container.status.clone();
+        let image = container.task.spec.container.image.clone();
+        self.hosts[host].started.insert(id.clone());
+        self.trace(|| format!("host {host} runs {id}"));
+        if !self.calm && image.starts_with(CRASHY_IMAGE) && self.rng.chance(60) {
+            let code = *self.rng.pick(&[0, 1, 137]);
+            let time = self.rng.millis(50, 20_000);
+            let exit = Event::Exit { host, boot, task: id.clone(), started: now, code };
+            self.after(time, exit);
+        }
+        vec![Outcome::Started(status)]
+    }
+
+    fn stopped(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
+        self.hosts[host].preparing.remove(id);
+        if self.rng.chance(2) {
+            return vec![Outcome::StopFailed("the engine is busy".into())];
+        }
+        let ended = self.end_process(host, id, 143);
+        ended.map(Outcome::Exited).into_iter().chain([Outcome::Stopped]).collect()
+    }
+
+    fn removed(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
+        if self.rng.chance(2) {
+            return vec![Outcome::RemoveFailed("the file system is busy".into())];
+        }
+        if let Some(container) = self.hosts[host].containers.remove(id)
+            && container.is_running()
+        {
+            self.fail(|| format!("host {host} removed the container of {id} while it ran"));
+        }
+        vec![Outcome::Removed]
+    }
+
+    fn end_process(&mut self, host: Id, id: &TaskId, code: i64) -> Option<Exit> {
+        let at = Timestamp(self.now.0 + self.hosts[host].skew);
+        let container = self.hosts[host].containers.get_mut(id)?;
+        if !container.is_running() {
+            return None;
+        }
+        let exit = Exit { code, oom_killed: false, at, error: String::new() };
+        container.state = State::Exited(exit.clone());
+        container.status.pid = 0;
+        container.status.exit_code = code;
+        Some(exit)
+    }
+
+    /// A process ends by itself.
+    pub(super) fn exit(&mut self, host: Id, boot: u64, task: TaskId, started: Timestamp, code: i64) {
+        let container = self.hosts[host].containers.get(&task);
+        let same = container.is_some_and(|c| matches!(c.state, State::Running { since } if since == started));
+        if self.hosts[host].boot != boot || !same || self.calm {
+            return;
+        }
+        self.trace(|| format!("host {host}: the process of {task} exits with {code}"));
+        if let Some(exit) = self.end_process(host, &task, code) {
+            self.step_worker(host, Input::Did(task, Outcome::Exited(exit)));
+        }
+    }
+}

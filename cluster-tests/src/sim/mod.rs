@@ -1,0 +1,139 @@
+//! A cluster in one thread, from a seed: the real leader and the real worker on fake hosts, with an ideal log in
+//! the place of Raft, through ten simulated minutes of requests and faults.
+//!
+//! What is real: `store`, `orchestrator`, `allocator`, `scheduler`, `manager::leader`, `agent::worker`.
+//! What is ideal: the log keeps one order and never forgets what was committed; but proposals are lost or
+//! *unknown* when a leader goes, two managers believe in their leadership at once for a while, followers lag,
+//! managers restart from old snapshots. What is fake: hosts, containers, the network, clocks.
+//!
+//! After each commit the safety rules of [`checks`] hold. After [`CALM`] faults and requests stop, and at
+//! [`END`] the cluster must have come to rest where the services want it.
+
+mod checks;
+mod clients;
+mod daemon;
+mod events;
+mod executor;
+mod faults;
+mod host;
+mod log;
+mod manager;
+mod network;
+mod rng;
+mod session;
+mod world;
+
+use std::fmt;
+use std::time::Duration;
+use world::World;
+
+/// Managers; the first hosts.
+pub const MANAGERS: usize = 3;
+/// Hosts, each with a worker.
+pub const HOSTS: usize = 5;
+/// Faults and requests stop here.
+pub const CALM: Duration = Duration::from_secs(480);
+/// Here all has to be at rest.
+pub const END: Duration = Duration::from_secs(600);
+/// Clients' requests of one run at least.
+pub const REQUESTS: usize = 210;
+/// Faults of one run at least.
+pub const FAULTS: usize = 24;
+/// Lines of the trace that a failure prints.
+const TRACE_LINES: usize = 250;
+
+/// What a run did.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Log entries that were committed.
+    pub entries: u64,
+    /// Clients' requests.
+    pub requests: u64,
+    /// Requests that were carried out.
+    pub accepted: u64,
+    /// Requests that were sent again under the same id.
+    pub retries: u64,
+    /// Faults.
+    pub faults: u64,
+    /// Changes of leader.
+    pub elections: u64,
+    /// Entries whose leader was lost and that were committed all the same.
+    pub unknown_committed: u64,
+    /// Entries that were lost with their leader.
+    pub unknown_lost: u64,
+    /// Proposals that a guard of the store refused.
+    pub refused: u64,
+    /// Followers that caught up with a snapshot.
+    pub snapshots: u64,
+    /// Daemons and hosts that were restarted.
+    pub restarts: u64,
+    /// Tasks that were created.
+    pub tasks: u64,
+    /// Updates that completed.
+    pub completed: u64,
+    /// Updates that were paused.
+    pub paused: u64,
+}
+
+impl std::ops::AddAssign<&Summary> for Summary {
+    fn add_assign(&mut self, other: &Summary) {
+        self.entries += other.entries;
+        self.requests += other.requests;
+        self.accepted += other.accepted;
+        self.retries += other.retries;
+        self.faults += other.faults;
+        self.elections += other.elections;
+        self.unknown_committed += other.unknown_committed;
+        self.unknown_lost += other.unknown_lost;
+        self.refused += other.refused;
+        self.snapshots += other.snapshots;
+        self.restarts += other.restarts;
+        self.tasks += other.tasks;
+        self.completed += other.completed;
+        self.paused += other.paused;
+    }
+}
+
+/// A rule was broken.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Runs the same again.
+    pub seed: u64,
+    /// Simulated time.
+    pub at: Duration,
+    /// Log index of the last commit.
+    pub index: u64,
+    /// The rule and what broke it.
+    pub what: String,
+    /// The last things that happened.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        writeln!(
+            f,
+            "seed {} failed at {:.3} s, commit {}: {}",
+            self.seed,
+            self.at.as_secs_f64(),
+            self.index,
+            self.what
+        )
+    }
+}
+
+/// Runs `seed`. A failure is run a second time for its trace.
+pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
+    match World::new(seed, false).run() {
+        Ok(summary) => Ok(summary),
+        Err(_) => run_traced(seed),
+    }
+}
+
+/// Runs `seed` and keeps the trace.
+pub fn run_traced(seed: u64) -> Result<Summary, Box<Failure>> {
+    World::new(seed, true).run()
+}

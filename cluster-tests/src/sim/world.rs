@@ -1,0 +1,233 @@
+//! The world: everything there is, and the loop that lets time pass.
+
+use super::checks::Checker;
+use super::clients::Clients;
+use super::events::{Event, Planned};
+use super::faults::Faults;
+use super::host::Host;
+use super::log::Log;
+use super::manager::Manager;
+use super::network::Network;
+use super::rng::Rng;
+use super::session::Session;
+use super::{CALM, END, Failure, HOSTS, MANAGERS, Summary, TRACE_LINES};
+use model::cluster::{JoinSecret, RootCa};
+use model::node::{ManagerStatus, NodeSpec, NodeStatus, Role};
+use model::{
+    Change, Cluster, ClusterId, ClusterSpec, Meta, Node, NodeId, Proposal, Timestamp,
+};
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+/// When the simulation begins.
+const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
+/// Clocks are off by up to this many milliseconds, either way.
+const MAX_SKEW_MS: i64 = 2000;
+/// Events of one run at most: more mean that something spins.
+const MAX_EVENTS: u64 = 3_000_000;
+
+/// Everything.
+pub(super) struct World {
+    seed: u64,
+    pub(super) now: Timestamp,
+    queue: BinaryHeap<Planned>,
+    planned: u64,
+    pub(super) rng: Rng,
+    pub(super) ids: Rng,
+    pub(super) net: Network,
+    pub(super) log: Log,
+    pub(super) managers: Vec<Manager>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) sessions: Vec<Session>,
+    pub(super) clients: Clients,
+    pub(super) faults: Faults,
+    pub(super) checker: Checker,
+    pub(super) calm: bool,
+    pub(super) summary: Summary,
+    pub(super) failed: Option<String>,
+    trace: Option<VecDeque<String>>,
+    ended: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, traced: bool) -> World {
+        let mut rng = Rng::new(seed);
+        let mut ids = Rng::new(seed ^ 0x1d5);
+        let mut skew = || (rng.next() % (2 * MAX_SKEW_MS as u64)) as i64 * 1_000_000 - MAX_SKEW_MS * 1_000_000;
+        let managers = (0..MANAGERS).map(|_| Manager::new(skew())).collect();
+        let mut host = |n| Host::new(NodeId::generate(&mut ids), n, skew());
+        let hosts = (0..HOSTS).map(&mut host).collect();
+        World {
+            seed,
+            now: START,
+            queue: BinaryHeap::new(),
+            planned: 0,
+            net: Network::new(),
+            log: Log::default(),
+            managers,
+            hosts,
+            sessions: Vec::new(),
+            clients: Clients::default(),
+            faults: Faults::default(),
+            checker: Checker::default(),
+            calm: false,
+            summary: Summary::default(),
+            failed: None,
+            trace: traced.then(VecDeque::new),
+            ended: false,
+            rng,
+            ids,
+        }
+    }
+
+    /// From the first entry to the end of the calm.
+    pub(super) fn run(mut self) -> Result<Summary, Box<Failure>> {
+        self.begin();
+        let mut events = 0;
+        while self.failed.is_none() && !self.ended {
+            let Some(next) = self.queue.pop() else {
+                self.fail(|| "nothing is left to happen".into());
+                break;
+            };
+            self.now = next.at;
+            self.happen(next.event);
+            events += 1;
+            if events > MAX_EVENTS {
+                self.fail(|| "something spins".into());
+            }
+        }
+        match self.failed.take() {
+            None => Ok(self.summary),
+            Some(what) => Err(Box::new(Failure {
+                seed: self.seed,
+                at: self.now.since(START),
+                index: self.log.last(),
+                what,
+                trace: self.trace.take().unwrap_or_default().into(),
+            })),
+        }
+    }
+
+    fn begin(&mut self) {
+        let cluster = Cluster {
+            id: ClusterId::generate(&mut self.ids),
+            meta: Meta::default(),
+            spec: ClusterSpec::default(),
+            ca: RootCa { cert_pem: String::new(), key_pem: String::new() },
+            worker_token: JoinSecret("worker".into()),
+            manager_token: JoinSecret("manager".into()),
+        };
+        let mut changes = vec![Change::CreateCluster(Box::new(cluster))];
+        for host in 0..HOSTS {
+            changes.extend(self.new_node(host).changes);
+        }
+        self.log.leader = Some(0);
+        let first = Proposal { request: None, at: self.now, changes };
+        self.log.term = 1;
+        self.managers[0].leading = Some(1);
+        self.managers[0].queue.push((None, first));
+        self.submit(0);
+        self.managers[0].leading = None;
+        self.log.leader = Some(0);
+        self.after(Duration::from_millis(50), Event::Elect { epoch: 0 });
+        for host in 0..HOSTS {
+            self.after(Duration::from_millis(500), Event::StartDaemon { host });
+        }
+        self.after(Duration::from_secs(2), Event::NextRequest);
+        self.after(Duration::from_secs(5), Event::Fault);
+        self.at(START + CALM, Event::Calm);
+        self.at(START + END, Event::End);
+    }
+
+    /// What makes a host's node known.
+    pub(super) fn new_node(&self, host: usize) -> Proposal {
+        let is_manager = host < MANAGERS;
+        let manager = is_manager.then(|| ManagerStatus {
+            raft_id: host as u64 + 1,
+            addr: format!("10.0.0.{}:2377", host + 1),
+        });
+        let node = Node {
+            id: self.hosts[host].node.clone(),
+            meta: Meta::default(),
+            spec: NodeSpec {
+                role: if is_manager { Role::Manager } else { Role::Worker },
+                ..Default::default()
+            },
+            description: None,
+            status: NodeStatus::default(),
+            manager,
+        };
+        Proposal {
+            request: None,
+            at: self.now,
+            changes: vec![Change::CreateNode(Box::new(node))],
+        }
+    }
+
+    pub(super) fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    /// Nothing happens in the past.
+    pub(super) fn at(&mut self, at: Timestamp, event: Event) {
+        self.planned += 1;
+        self.queue.push(Planned {
+            at: at.max(self.now),
+            number: self.planned,
+            event,
+        });
+    }
+
+    /// The first failure counts.
+    pub(super) fn fail(&mut self, what: impl FnOnce() -> String) {
+        if self.failed.is_none() {
+            self.failed = Some(what());
+        }
+    }
+
+    pub(super) fn trace(&mut self, line: impl FnOnce() -> String) {
+        let Some(trace) = &mut self.trace else { return };
+        let time = self.now.since(START).as_secs_f64();
+        if trace.len() == TRACE_LINES {
+            trace.pop_front();
+        }
+        trace.push_back(format!("{time:10.3} {}", line()));
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::NextRequest => self.next_request(),
+            Event::Try { request, attempt } => self.try_request(request, attempt),
+            Event::Arrive { manager, life, request } => self.arrive(manager, life, request),
+            Event::Answer { request, result } => self.answer(request, result),
+            Event::Commit { number } => self.commit_under_way(number),
+            Event::Follow { manager, life } => self.follow(manager, life),
+            Event::Elect { epoch } => self.elect(epoch),
+            Event::StepDown { manager, life, term } => self.step_down_from(manager, life, term),
+            Event::LeaderTick { manager, life, number } => self.leader_tick(manager, life, number),
+            Event::WorkerTick { host, life, number } => self.worker_tick(host, life, number),
+            Event::Connect { host, life } => self.connect(host, life),
+            Event::ConnectTimeout { host, life, session } => self.connect_timeout(host, life, session),
+            Event::Heartbeat { session } => self.heartbeat(session),
+            Event::Up { session } => self.deliver_up(session),
+            Event::Down { session } => self.deliver_down(session),
+            Event::Broken { session, side } => self.broken(session, side),
+            Event::Executed { host, boot, life, task, what } => {
+                self.executed(host, boot, life, task, what);
+            }
+            Event::Exit { host, boot, task, started, code } => self.exit(host, boot, task, started, code),
+            Event::Fault => self.fault(),
+            Event::Mend { number } => self.mend(number),
+            Event::StartDaemon { host } => self.start_daemon(host),
+            Event::Boot { host } => self.boot(host),
+            Event::Rejoin { host } => self.rejoin(host),
+            Event::Join { host } => self.join(host),
+            Event::Calm => self.calm_down(),
+            Event::Tidy => self.tidy(),
+            Event::End => {
+                self.ended = true;
+                self.check_at_rest();
+            }
+        }
+    }
+}
