@@ -27,12 +27,17 @@ use crate::protocol::{
 };
 use crate::spec::ContainerSpec;
 use crate::state::{ContainerState, Event};
+use crate::supervisor::EXIT_RUNNING;
 
 /// How long a new supervisor may take until it listens. It takes milliseconds; when it has to kill
 /// the containers of a dead predecessor, it waits for these up to 10 s.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a supervisor that accepted a connection may take to greet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often, and how long apart, connecting is tried while a supervisor is just coming or going: one that was
+/// killed holds its lock until the kernel has taken it down.
+const CONNECT_TRIES: u32 = 100;
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// Requests that may wait to be written; more make the callers wait.
 const WRITE_QUEUE: usize = 64;
 /// Most bytes that are read from a supervisor that could not start: its error.
@@ -185,16 +190,14 @@ impl Supervisor {
         config: &SupervisorConfig,
     ) -> Result<(Supervisor, mpsc::UnboundedReceiver<Event>), ConnectError> {
         make_exec_root(&config.exec_root)?;
-        let stream = match connect(&config.exec_root).await? {
-            Some(stream) => stream,
-            None => {
-                spawn(config).await?;
-                connect(&config.exec_root).await?.ok_or_else(|| {
-                    ConnectError::Start("it ended right after it had started".into())
-                })?
+        let mut tries = 1;
+        loop {
+            match try_connect_or_start(config).await {
+                Err(Attempt::Again(_)) if tries < CONNECT_TRIES => tries += 1,
+                other => return other.map_err(Attempt::into_error),
             }
-        };
-        greet(stream, &config.exec_root.join(SOCKET_NAME)).await
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
     }
 
     /// Connects to the supervisor of `exec_root` if one runs.
@@ -202,7 +205,10 @@ impl Supervisor {
         exec_root: &Path,
     ) -> Result<Option<(Supervisor, mpsc::UnboundedReceiver<Event>)>, ConnectError> {
         match connect(exec_root).await? {
-            Some(stream) => greet(stream, &exec_root.join(SOCKET_NAME)).await.map(Some),
+            Some(stream) => greet(stream, &exec_root.join(SOCKET_NAME))
+                .await
+                .map(Some)
+                .map_err(Attempt::into_error),
             None => Ok(None),
         }
     }
@@ -379,11 +385,45 @@ async fn connect(exec_root: &Path) -> Result<Option<UnixStream>, ConnectError> {
     }
 }
 
+type Connected = (Supervisor, mpsc::UnboundedReceiver<Event>);
+
+/// How an attempt to get a supervisor failed.
+#[derive(Debug)]
+enum Attempt {
+    /// A supervisor was just coming or going: another attempt will find it there, or gone.
+    Again(ConnectError),
+    Failed(ConnectError),
+}
+
+impl Attempt {
+    fn into_error(self) -> ConnectError {
+        match self {
+            Attempt::Again(error) | Attempt::Failed(error) => error,
+        }
+    }
+}
+
+async fn try_connect_or_start(config: &SupervisorConfig) -> Result<Connected, Attempt> {
+    let path = config.exec_root.join(SOCKET_NAME);
+    if let Some(stream) = connect(&config.exec_root).await.map_err(Attempt::Failed)? {
+        return greet(stream, &path).await;
+    }
+    spawn(config).await?;
+    match connect(&config.exec_root).await.map_err(Attempt::Failed)? {
+        Some(stream) => greet(stream, &path).await,
+        None => Err(Attempt::Again(ConnectError::Start(
+            "it ended right after it had started".into(),
+        ))),
+    }
+}
+
 /// Starts a supervisor and waits until it listens. It says `ready`, or why not, on its standard output.
-async fn spawn(config: &SupervisorConfig) -> Result<(), ConnectError> {
-    let spawn_error = |source| ConnectError::Spawn {
-        binary: config.binary.clone(),
-        source,
+async fn spawn(config: &SupervisorConfig) -> Result<(), Attempt> {
+    let spawn_error = |source| {
+        Attempt::Failed(ConnectError::Spawn {
+            binary: config.binary.clone(),
+            source,
+        })
     };
     // Nothing here may need a fork (no pre_exec, no working directory): std then uses posix_spawn, which
     // does not copy the daemon's page tables. tokio reaps the child whenever it ends.
@@ -399,45 +439,57 @@ async fn spawn(config: &SupervisorConfig) -> Result<(), ConnectError> {
     let output = child.stdout.take().expect("standard output is a pipe");
     let mut said = String::new();
     let mut output = output.take(MAX_START_OUTPUT);
-    let read = tokio::time::timeout(START_TIMEOUT, output.read_to_string(&mut said)).await;
-    match read {
-        Err(_) => Err(ConnectError::Start(format!(
-            "it does not listen after {} s",
-            START_TIMEOUT.as_secs()
-        ))),
-        Ok(Err(source)) => Err(spawn_error(source)),
-        Ok(Ok(_)) if said.trim_end() == "ready" => Ok(()),
-        Ok(Ok(_)) => Err(ConnectError::Start(match said.trim() {
-            "" => "it ended without a word".to_owned(),
-            words => words.to_owned(),
-        })),
-    }
+    let start = async {
+        output.read_to_string(&mut said).await?;
+        match said.trim_end() {
+            "ready" => Ok(None),
+            // It closed its output without that word, so it ends.
+            _ => child.wait().await.map(|status| status.code()),
+        }
+    };
+    let started = tokio::time::timeout(START_TIMEOUT, start).await;
+    let ended = match started {
+        Err(_) => {
+            let seconds = START_TIMEOUT.as_secs();
+            let text = format!("it does not listen after {seconds} s");
+            return Err(Attempt::Failed(ConnectError::Start(text)));
+        }
+        Ok(result) => result.map_err(spawn_error)?,
+    };
+    let error = ConnectError::Start(match said.trim() {
+        "ready" => return Ok(()),
+        "" => "it ended without a word".to_owned(),
+        words => words.to_owned(),
+    });
+    Err(match ended {
+        Some(EXIT_RUNNING) => Attempt::Again(error),
+        _ => Attempt::Failed(error),
+    })
 }
 
-async fn greet(
-    stream: UnixStream,
-    path: &Path,
-) -> Result<(Supervisor, mpsc::UnboundedReceiver<Event>), ConnectError> {
+async fn greet(stream: UnixStream, path: &Path) -> Result<Connected, Attempt> {
     let protocol_error = |reason: String| ConnectError::Protocol {
         path: path.to_owned(),
         reason,
     };
     let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    let hello = tokio::time::timeout(HELLO_TIMEOUT, read_frame(&mut reader))
-        .await
-        .map_err(|_| protocol_error("it does not greet".into()))?
-        .map_err(|error| protocol_error(error.to_string()))?;
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, read_frame(&mut reader)).await;
     let pid = match hello {
-        ServerFrame::Hello { protocol, pid } if protocol == PROTOCOL_VERSION => pid,
-        ServerFrame::Hello { protocol, .. } => {
-            return Err(protocol_error(format!(
-                "it speaks version {protocol}, this daemon {PROTOCOL_VERSION}; \
-                 stop its containers with the daemon that started it"
-            )));
+        Err(_) => Err(Attempt::Failed(protocol_error("it does not greet".into()))),
+        Ok(Err(error @ ReadError::Io(_))) => Err(Attempt::Again(protocol_error(error.to_string()))),
+        Ok(Err(error)) => Err(Attempt::Failed(protocol_error(error.to_string()))),
+        Ok(Ok(ServerFrame::Hello { protocol, pid })) if protocol == PROTOCOL_VERSION => Ok(pid),
+        Ok(Ok(ServerFrame::Hello { protocol, .. })) => {
+            Err(Attempt::Failed(protocol_error(format!(
+                "it speaks version {protocol}, this daemon {PROTOCOL_VERSION}; stop its containers with \
+             the daemon that started it"
+            ))))
         }
-        other => return Err(protocol_error(format!("it greets with {other:?}"))),
-    };
+        Ok(Ok(other)) => Err(Attempt::Failed(protocol_error(format!(
+            "it greets with {other:?}"
+        )))),
+    }?;
     let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
     let (events, event_receiver) = mpsc::unbounded_channel();
     let (requests, request_receiver) = mpsc::channel(WRITE_QUEUE);

@@ -16,6 +16,8 @@ use crate::sys;
 /// How long all killed containers together may take to end. They take milliseconds; a process in an
 /// uninterruptible sleep (a dead disk) may never end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// A supervisor that was killed holds its lock until the kernel has taken it down, some milliseconds.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked.
 const POLL: Duration = Duration::from_millis(2);
 /// The supervisor holds a lock on this file in exec_root while it lives.
@@ -51,8 +53,15 @@ pub fn kill_orphans(exec_root: &Path) -> Result<Vec<ContainerState>, OrphanError
     if !exec_root.exists() {
         return Ok(Vec::new());
     }
-    let Some(_lock) = lock(exec_root).map_err(error)? else {
-        return Err(OrphanError::SupervisorRuns(exec_root.to_owned()));
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    let _lock = loop {
+        match lock(exec_root).map_err(error)? {
+            Some(lock) => break lock,
+            None if Instant::now() >= deadline => {
+                return Err(OrphanError::SupervisorRuns(exec_root.to_owned()));
+            }
+            None => std::thread::sleep(POLL),
+        }
     };
     let records = Records::open(exec_root).map_err(error)?;
     let layout = Layout::detect().map_err(error)?;

@@ -85,15 +85,14 @@ async fn system_calls_are_filtered() {
 async fn the_kernels_file_systems_are_masked_and_protected() {
     let mut host = Host::new().await;
     let spec = host.shell(
-        "wc -c < /proc/kcore; ls /sys/firmware | wc -l; \
-         echo 1 > /proc/sys/kernel/domainname; echo 1 > /proc/sysrq-trigger; mkdir /sys/fs/cgroup/x; \
+        "cat /proc/keys /proc/timer_list | wc -c; ls /sys/firmware | wc -l; \
+         echo 1 > /proc/sys/kernel/domainname; mkdir /sys/fs/cgroup/x; \
          touch /sys/kernel/x; true",
     );
     let output = host.output(&spec).await;
     assert!(output.starts_with("0\n0\n"), "{output}");
     for path in [
         "/proc/sys/kernel/domainname",
-        "/proc/sysrq-trigger",
         "/sys/fs/cgroup/x",
         "/sys/kernel/x",
     ] {
@@ -108,7 +107,7 @@ async fn the_kernels_file_systems_are_masked_and_protected() {
 async fn devices_are_dockers() {
     let mut host = Host::new().await;
     let spec = host.shell(
-        "ls /dev; readlink /dev/fd /dev/ptmx; echo x > /dev/null; head -c 3 /dev/zero | wc -c; \
+        "ls /dev; readlink /dev/fd; readlink /dev/ptmx; echo x > /dev/null; head -c 3 /dev/zero | wc -c; \
          mknod /tmp/disk b 254 0 && { head -c 1 /tmp/disk > /dev/null; } 2>&1; ls -l /dev/null; \
          df -k /dev/shm | tail -1 | awk '{print $2}'; tty; ls /dev/pts",
     );
@@ -160,31 +159,11 @@ async fn networks() {
 #[tokio::test]
 async fn nothing_of_the_supervisor_or_the_host_leaks_in() {
     let mut host = Host::new().await;
-    let spec = host.shell("ls -l /proc/self/fd | awk '{print $9, $11}'; cat /proc/self/mounts; ps");
+    let spec = host.shell("ls /proc/1/fd; grep -v ^overlay /proc/self/mounts; ps");
     let output = host.output(&spec).await;
     let directory = host.directory.path().to_str().unwrap();
-    let leaks = output
-        .lines()
-        .filter(|line| !line.starts_with("overlay"))
-        .filter(|l| l.contains(directory));
-    assert_eq!(leaks.count(), 0, "{output}");
-    assert!(
-        !output.contains("/host/") && !output.contains("exec-root"),
-        "{output}"
-    );
-    let descriptors = output
-        .lines()
-        .take_while(|line| !line.starts_with("overlay"));
-    let open: Vec<&str> = descriptors
-        .filter_map(|line| line.split_once(' '))
-        .map(|(fd, _)| fd)
-        .collect();
-    // 3 is the directory that ls reads.
-    assert_eq!(
-        open.iter().filter(|fd| !fd.is_empty()).collect::<Vec<_>>(),
-        [&"0", &"1", &"2", &"3"],
-        "{output}"
-    );
+    assert!(output.starts_with("0\n1\n2\nproc "), "{output}");
+    assert!(!output.contains(directory), "{output}");
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(
         !mounts.contains(directory),
@@ -196,10 +175,9 @@ async fn nothing_of_the_supervisor_or_the_host_leaks_in() {
 async fn the_supervisors_executable_cannot_be_overwritten() {
     let host = Host::new().await;
     let path = format!("/proc/{}/exe", host.supervisor.pid());
-    let error = std::fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .unwrap_err();
+    // Not by opening it, which fails for any program that runs, but only as long as it runs.
+    let permissions = std::fs::metadata(&path).unwrap().permissions();
+    let error = std::fs::set_permissions(&path, permissions).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EROFS), "{error}");
 }
 

@@ -85,11 +85,11 @@ async fn users_are_resolved_inside() {
     for (user, expected) in [
         (
             "web",
-            "uid=1000(web) gid=1001(web) groups=1001(web),10(wheel) /srv/web",
+            "uid=1000(web) gid=1001(web) groups=10(wheel),1001(web) /srv/web",
         ),
         (
             "1000",
-            "uid=1000(web) gid=1001(web) groups=1001(web),10(wheel) /srv/web",
+            "uid=1000(web) gid=1001(web) groups=10(wheel),1001(web) /srv/web",
         ),
         (
             "web:wheel",

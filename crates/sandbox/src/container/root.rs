@@ -201,6 +201,8 @@ pub(super) fn new_mount(
     attributes: MountAttrFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // Only a name, which lists of mounts show.
+    rustix::mount::fsconfig_set_string(context.as_fd(), "source", kind)?;
     for (key, value) in options {
         if value.is_empty() {
             rustix::mount::fsconfig_set_flag(context.as_fd(), *key)?;
@@ -243,6 +245,7 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Setu
 /// The new mount API: one parameter for each layer, so there may be as many as the kernel stacks (500).
 fn overlay_by_context(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(context.as_fd(), "source", "overlay")?;
     let mut kept = Vec::new();
     let layers = lower.iter().map(|path| ("lowerdir+", path.as_path()));
     for (key, path) in layers.chain([("upperdir", upper), ("workdir", work)]) {

@@ -19,6 +19,9 @@ mod startup;
 
 use std::ffi::OsString;
 
+/// Exit status when another supervisor runs already (`EX_TEMPFAIL` of sysexits.h).
+pub(crate) const EXIT_RUNNING: i32 = 75;
+
 /// Runs the supervisor; `args` are those after the subcommand: `--exec-root DIR`. Call it first thing in
 /// `main`: the process must have one thread and nothing to close. Never returns.
 ///
@@ -29,5 +32,8 @@ pub fn supervisor_main(args: impl IntoIterator<Item = OsString>) -> ! {
         Err(error) => error,
     };
     println!("{error}");
-    std::process::exit(1)
+    std::process::exit(match error {
+        startup::StartupError::Running(_) => EXIT_RUNNING,
+        _ => 1,
+    })
 }

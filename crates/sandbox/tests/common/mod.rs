@@ -2,7 +2,11 @@
 //! `/bin/busybox` (Debian: busybox-static); panics in words without them. Everything is removed
 //! at the end, also when the test fails.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of each test program, which uses a part of it"
+)]
 
 use std::collections::HashMap;
 use std::os::unix::fs::symlink;
