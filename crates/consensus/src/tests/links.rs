@@ -1,6 +1,6 @@
 //! A proxy for each pair of members, which can be cut (nothing passes, nothing is reset) and throttled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -26,6 +26,7 @@ struct Link {
 pub(super) struct Links {
     runtime: Handle,
     links: Mutex<HashMap<(u64, u64), Link>>,
+    isolated: Mutex<HashSet<u64>>,
 }
 
 impl Links {
@@ -33,6 +34,7 @@ impl Links {
         Self {
             runtime,
             links: Mutex::default(),
+            isolated: Mutex::default(),
         }
     }
 
@@ -44,7 +46,10 @@ impl Links {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?.to_string();
-        let (faults, view) = watch::channel(Faults::default());
+        let (faults, view) = watch::channel(Faults {
+            cut: self.is_isolated(from) || self.is_isolated(to),
+            ..Faults::default()
+        });
         let target = target.to_owned();
         self.runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a listener");
@@ -64,10 +69,22 @@ impl Links {
 
     /// Cuts or heals all links from and to `member`.
     pub(super) fn isolate(&self, member: u64, cut: bool) {
+        {
+            let mut isolated = self.isolated.lock().expect("lock");
+            if cut {
+                isolated.insert(member)
+            } else {
+                isolated.remove(&member)
+            };
+        }
         self.change(
             |(from, to)| from == member || to == member,
             |faults| faults.cut = cut,
         );
+    }
+
+    fn is_isolated(&self, member: u64) -> bool {
+        self.isolated.lock().expect("lock").contains(&member)
     }
 
     /// Limits what `member` can send.
