@@ -1,6 +1,7 @@
 //! Groups of the v1 hierarchies.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::group::create;
@@ -39,8 +40,9 @@ pub(super) fn enter(
         }
         write(&path, &file.value)?;
     }
-    // 0 stands for the writer.
-    write(&path.join("cgroup.procs"), "0")
+    // 0 stands for the writer. Into "tasks", not "cgroup.procs": a thread that moves itself alone does not need the
+    // kernel's lock on all thread groups, which waits for a grace period (up to 14 ms). We have one thread.
+    write(&path.join("tasks"), "0")
 }
 
 /// Controllers may share a hierarchy: then the second finds the group that the first has just made, with this
@@ -80,13 +82,14 @@ fn copy_cpuset(from: &Path, to: &Path) -> Result<(), CgroupError> {
 
 fn restrict_devices(path: &Path) -> Result<(), CgroupError> {
     write(&path.join("devices.deny"), "a")?;
+    let path = path.join("devices.allow");
+    let error = |source| CgroupError::file("write", &path, source);
+    let mut file = OpenOptions::new().write(true).open(&path).map_err(error)?;
     for rule in devices::ALLOWED {
-        let file = path.join("devices.allow");
-        match write(&file, rule.to_string()) {
+        match file.write_all(rule.to_string().as_bytes()) {
             // The parent allows less than we do: that must stay so.
-            Err(CgroupError::File { source, .. })
-                if source.kind() == io::ErrorKind::PermissionDenied => {}
-            other => other?,
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other.map_err(error)?,
         }
     }
     Ok(())
