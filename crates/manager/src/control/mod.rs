@@ -1,0 +1,104 @@
+//! The control interface on any manager: carried out here when this manager leads, else handed to the leader.
+
+pub(crate) mod forward;
+mod query;
+mod service;
+
+pub(crate) use forward::{Failed, LEADER_WAIT, LeaderChannel, Route};
+pub(crate) use service::ControlService;
+
+use crate::driver::DriverHandle;
+use crate::machine::Machine;
+use consensus::Raft;
+use model::NodeId;
+use model::control::{ControlError, Found, Query, WriteRequest, Written};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time for the leader to answer one attempt. A slow disk takes longer sometimes; the same request is then asked
+/// again and applied once.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Answers as the leader.
+#[derive(Clone)]
+pub(crate) struct Here {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) raft: Raft,
+    pub(crate) driver: DriverHandle,
+}
+
+impl Here {
+    pub(crate) async fn write(&self, request: WriteRequest) -> Result<Written, ControlError> {
+        self.driver.write(request).await
+    }
+
+    /// Answers from the state as of now: nothing that was acknowledged before the question is missing.
+    pub(crate) async fn query(&self, query: &Query) -> Result<Found, ControlError> {
+        let unavailable = |e: consensus::ProposeError| ControlError::Unavailable(e.to_string());
+        self.raft.read_barrier().await.map_err(unavailable)?;
+        let reachable = self.raft.reachability().into_iter();
+        let managers = query::Managers {
+            leader: self.raft.leadership().borrow().leader.as_ref().map(|m| NodeId::from(m.node_id.as_str())),
+            reachable: reachable.filter(|(_, reachable)| *reachable).map(|(id, _)| id).collect(),
+        };
+        query::answer(&self.machine.view(), &managers, query)
+    }
+}
+
+/// Whether the leader could not answer, which is a reason to ask again.
+fn again<T>(answer: Result<T, ControlError>) -> Result<T, Failed> {
+    answer.map_err(|error| match error {
+        ControlError::Unavailable(text) => Failed::Again(text),
+        error => Failed::Final(error),
+    })
+}
+
+/// Asks the leader for a change. The same request may be made more than once: it is applied once.
+pub(crate) async fn write(
+    here: &Here,
+    leader: &LeaderChannel,
+    request: &WriteRequest,
+) -> Result<Written, ControlError> {
+    let attempt = |route| async move {
+        match route {
+            Route::Here => again(here.write(request.clone()).await),
+            Route::There(channel) => {
+                let mut message = tonic::Request::new(request.into());
+                message.set_timeout(ATTEMPT_TIMEOUT);
+                let reply = forward::control(channel).write(message).await;
+                let reply = reply.map_err(|status| forward::failed(&status))?;
+                again(intelligible(reply.into_inner().try_into())?)
+            }
+        }
+    };
+    leader.ask(LEADER_WAIT, attempt).await
+}
+
+/// Asks the leader a question.
+pub(crate) async fn query(
+    here: &Here,
+    leader: &LeaderChannel,
+    query: &Query,
+) -> Result<Found, ControlError> {
+    let attempt = |route| async move {
+        match route {
+            Route::Here => again(here.query(query).await),
+            Route::There(channel) => {
+                let mut message = tonic::Request::new(query.into());
+                message.set_timeout(ATTEMPT_TIMEOUT);
+                let reply = forward::control(channel).query(message).await;
+                let reply = reply.map_err(|status| forward::failed(&status))?;
+                again(intelligible(reply.into_inner().try_into())?)
+            }
+        }
+    };
+    leader.ask(LEADER_WAIT, attempt).await
+}
+
+/// An answer of a leader of another version may say what this one does not know.
+fn intelligible<T>(answer: Result<T, wire::DecodeError>) -> Result<T, Failed> {
+    answer.map_err(|error| {
+        let text = format!("the leader's answer cannot be understood: {error}");
+        Failed::Final(ControlError::FailedPrecondition(text))
+    })
+}
