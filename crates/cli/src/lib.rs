@@ -1,10 +1,335 @@
-//! The command line; it talks only to the HTTP API.
+//! Starling's command line: Docker's commands, flags and tables. It talks to the daemon only, and only over its HTTP API.
+//!
+//! The binary calls [`run`], or takes [`command`], adds commands of its own and hands all others to [`dispatch`].
 #![forbid(unsafe_code)]
+
+pub mod board;
 pub mod client;
 pub mod console;
+pub mod container;
 pub mod error;
+pub mod image;
+pub mod inspect;
+pub mod listing;
+pub mod network;
+pub mod node;
 pub mod parse;
 pub mod reference;
+pub mod resolver;
+pub mod service;
+pub mod session;
+pub mod swarm;
+pub mod system;
 pub mod table;
+pub mod tasks;
 pub mod template;
+pub mod times;
 pub mod units;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use client::{Client, Environment, Host};
+use console::Console;
+use error::{Error, Result};
+use session::Session;
+use std::ffi::OsString;
+
+/// The exit code of a command that failed, as Docker's.
+const FAILURE: i32 = 1;
+
+/// Commands of Docker that come later; naming one is no typing error.
+const NOT_YET: &[&str] = &[
+    "attach",
+    "build",
+    "builder",
+    "buildx",
+    "checkpoint",
+    "commit",
+    "compose",
+    "config",
+    "context",
+    "cp",
+    "create",
+    "diff",
+    "exec",
+    "export",
+    "kill",
+    "login",
+    "logout",
+    "logs",
+    "manifest",
+    "pause",
+    "plugin",
+    "port",
+    "push",
+    "rename",
+    "restart",
+    "rm",
+    "run",
+    "search",
+    "secret",
+    "stack",
+    "start",
+    "stats",
+    "stop",
+    "top",
+    "trust",
+    "unpause",
+    "volume",
+    "wait",
+    "unlock",
+    "unlock-key",
+    "ca",
+    "prune",
+    "df",
+];
+
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Cluster:
+  swarm      Begin, join, change and leave a cluster
+  node       The hosts of the cluster
+  service    Services and their tasks
+
+This host:
+  image      Images (also: images, rmi, pull, load, save, import, tag, history)
+  container  Containers (also: ps)
+  network    Networks
+  events     Show what happens
+  info       Show what this host is and has
+  inspect    Show all details of anything
+  version    Show versions
+  daemon     Run the daemon
+
+Options:
+{options}
+
+Run 'starling COMMAND --help' for more on a command.
+";
+
+/// A container engine and clustered service scheduler.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "starling", version, help_template = HELP, disable_help_subcommand = true, override_usage = "starling [OPTIONS] COMMAND")]
+pub struct Cli {
+    /// The daemon's socket (default: STARLING_HOST, then DOCKER_HOST, then unix:///run/starling.sock)
+    #[arg(short = 'H', long, value_name = "SOCKET")]
+    pub host: Option<String>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: TopCommand,
+}
+
+/// All commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TopCommand {
+    /// Begin, join, change and leave a cluster
+    Swarm {
+        /// The verb
+        #[command(subcommand)]
+        command: swarm::SwarmCommand,
+    },
+    /// The hosts of the cluster
+    Node {
+        /// The verb
+        #[command(subcommand)]
+        command: node::NodeCommand,
+    },
+    /// Services and their tasks
+    Service {
+        /// The verb
+        #[command(subcommand)]
+        command: service::ServiceCommand,
+    },
+    /// Images
+    Image {
+        /// The verb
+        #[command(subcommand)]
+        command: image::ImageCommand,
+    },
+    /// Containers
+    Container {
+        /// The verb
+        #[command(subcommand)]
+        command: container::ContainerCommand,
+    },
+    /// Networks
+    Network {
+        /// The verb
+        #[command(subcommand)]
+        command: network::NetworkCommand,
+    },
+    /// The engine as a whole
+    System {
+        /// The verb
+        #[command(subcommand)]
+        command: system::SystemCommand,
+    },
+    /// List images
+    Images(image::ListArgs),
+    /// Remove images
+    Rmi(image::RmArgs),
+    /// Get an image from a registry
+    Pull(image::PullArgs),
+    /// Load images from a tar archive
+    Load(image::LoadArgs),
+    /// Save images into a tar archive
+    Save(image::SaveArgs),
+    /// Make an image of a file system in a tar archive
+    Import(image::ImportArgs),
+    /// Give an image another name
+    Tag(image::TagArgs),
+    /// Show how an image was made
+    History(image::HistoryArgs),
+    /// List containers
+    Ps(container::ListArgs),
+    /// Show what happens
+    Events(system::EventsArgs),
+    /// Show what this host is and has
+    Info(system::InfoArgs),
+    /// Show all details of anything
+    Inspect(system::InspectArgs),
+    /// Show the versions of the client and the daemon
+    Version(system::VersionArgs),
+}
+
+/// The whole command line. A binary may add subcommands; one with a flag of the name or letter of ours must use our id for it
+/// (`host` for `-H`), though ours is not passed down.
+pub fn command() -> Command {
+    the_last_wins(Cli::command())
+}
+
+/// A flag that is given twice counts as it was given last, as with Docker.
+fn the_last_wins(command: Command) -> Command {
+    command
+        .args_override_self(true)
+        .mut_subcommands(the_last_wins)
+}
+
+/// Runs a command line, the program's name first, and says with what code to exit.
+pub fn run(args: Vec<OsString>) -> i32 {
+    match command().try_get_matches_from(args) {
+        Ok(matches) => dispatch(&matches),
+        Err(err) => usage_error(&err),
+    }
+}
+
+/// Runs what was read with [`command`].
+pub fn dispatch(matches: &ArgMatches) -> i32 {
+    run_in(matches, &Environment::from_process(), Console::standard())
+}
+
+/// As [`dispatch`], with another environment and another place to write.
+pub fn run_in(matches: &ArgMatches, environment: &Environment, mut console: Console) -> i32 {
+    let cli = match Cli::from_arg_matches(matches) {
+        Ok(cli) => cli,
+        Err(err) => return usage_error(&err),
+    };
+    let host = match Host::choose(cli.host.as_deref(), environment) {
+        Ok(host) => host,
+        Err(err) => {
+            console.complain(err.to_string());
+            return FAILURE;
+        }
+    };
+    let mut session = Session {
+        client: Client::new(host, environment.api_version.clone()),
+        console,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            session.console.complain(format!("cannot start: {err}"));
+            return FAILURE;
+        }
+    };
+    let done = runtime.block_on(execute(&mut session, &cli.command));
+    // A read from standard input that nobody waits for any more must not keep us from leaving.
+    runtime.shutdown_background();
+    finish(&mut session.console, done)
+}
+
+fn finish(console: &mut Console, done: Result<()>) -> i32 {
+    match done {
+        Ok(()) => 0,
+        Err(Error::Silent) => FAILURE,
+        Err(err) if err.is_broken_pipe() => FAILURE,
+        Err(err) => {
+            console.complain(err.to_string());
+            FAILURE
+        }
+    }
+}
+
+async fn execute(session: &mut Session, command: &TopCommand) -> Result<()> {
+    use image::ImageCommand;
+    match command {
+        TopCommand::Swarm { command } => swarm::run(session, command).await,
+        TopCommand::Node { command } => node::run(session, command).await,
+        TopCommand::Service { command } => service::run(session, command).await,
+        TopCommand::Image { command } => image::run(session, command).await,
+        TopCommand::Container { command } => container::run(session, command).await,
+        TopCommand::Network { command } => network::run(session, command).await,
+        TopCommand::System {
+            command: system::SystemCommand::Info(args),
+        }
+        | TopCommand::Info(args) => system::info(session, args).await,
+        TopCommand::System {
+            command: system::SystemCommand::Events(args),
+        }
+        | TopCommand::Events(args) => system::events(session, args).await,
+        TopCommand::Images(args) => image::run(session, &ImageCommand::Ls(args.clone())).await,
+        TopCommand::Rmi(args) => image::run(session, &ImageCommand::Rm(args.clone())).await,
+        TopCommand::Pull(args) => image::run(session, &ImageCommand::Pull(args.clone())).await,
+        TopCommand::Load(args) => image::run(session, &ImageCommand::Load(args.clone())).await,
+        TopCommand::Save(args) => image::run(session, &ImageCommand::Save(args.clone())).await,
+        TopCommand::Import(args) => image::run(session, &ImageCommand::Import(args.clone())).await,
+        TopCommand::Tag(args) => image::run(session, &ImageCommand::Tag(args.clone())).await,
+        TopCommand::History(args) => {
+            image::run(session, &ImageCommand::History(args.clone())).await
+        }
+        TopCommand::Ps(args) => container::list(session, args).await,
+        TopCommand::Inspect(args) => system::inspect(session, args).await,
+        TopCommand::Version(args) => system::version(session, args).await,
+    }
+}
+
+/// Says what is wrong with a command line, or shows the help that was asked for; the code to exit with.
+pub fn usage_error(err: &clap::Error) -> i32 {
+    if let Some(name) = not_yet(err) {
+        eprintln!("'starling {name}' is not available yet. Run 'starling --help' to see what is.");
+        return FAILURE;
+    }
+    // Nobody is left to tell when this cannot be written.
+    let _ = err.print();
+    match err.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => FAILURE,
+    }
+}
+
+fn not_yet(err: &clap::Error) -> Option<String> {
+    if err.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    match err.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) if NOT_YET.contains(&name.as_str()) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// `--pretty` is accepted, so that its refusal is clear.
+pub(crate) fn refuse_pretty(pretty: bool) -> Result<()> {
+    if pretty {
+        Err(Error::usage(
+            "--pretty is not available yet: leave it out for JSON, or choose what to see with --format",
+        ))
+    } else {
+        Ok(())
+    }
+}

@@ -44,6 +44,15 @@ pub fn split(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// Words that came from one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+/// As [`split`], for flags.
+pub fn split_all(text: &str) -> Result<Words, String> {
+    split(text).map(Words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::split;

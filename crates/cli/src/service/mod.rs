@@ -1,0 +1,152 @@
+//! `service`: everything about services.
+
+mod create;
+mod flags;
+mod list;
+mod logs;
+mod progress;
+mod spec;
+mod update;
+
+#[cfg(test)]
+mod tests;
+
+pub use create::CreateArgs;
+pub use logs::LogsArgs;
+pub use update::UpdateArgs;
+
+use crate::error::Result;
+use crate::inspect::{InspectFormat, inspect};
+use crate::listing::Format;
+use crate::session::{Session, object};
+use crate::tasks::PsFlags;
+use clap::{Args, Subcommand};
+
+/// The verbs of services.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ServiceCommand {
+    /// Create a service
+    Create(Box<CreateArgs>),
+    /// List services
+    #[command(visible_alias = "list")]
+    Ls(ListArgs),
+    /// List the tasks of services, with those before them
+    Ps(PsArgs),
+    /// Show all details of services
+    Inspect(InspectArgs),
+    /// Change a service
+    Update(Box<UpdateArgs>),
+    /// Set the number of tasks of services
+    #[command(after_help = "Example:\n  starling service scale web=5 worker=2")]
+    Scale(ScaleArgs),
+    /// Remove services and their tasks
+    #[command(visible_alias = "remove")]
+    Rm(RmArgs),
+    /// Show what a service or a task wrote
+    Logs(LogsArgs),
+    /// Go back to the spec before the last update
+    Rollback(RollbackArgs),
+}
+
+/// Flags of `service ls`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ListArgs {
+    /// Only those that match, as id=, name=, label= or mode=
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub filter: Vec<String>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Flags of `service ps`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PsArgs {
+    /// The services
+    #[arg(required = true, value_name = "SERVICE")]
+    pub services: Vec<String>,
+    #[command(flatten)]
+    pub(crate) flags: PsFlags,
+}
+
+/// Flags of `service inspect`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InspectArgs {
+    /// The services
+    #[arg(required = true, value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// A form for people (not available yet)
+    #[arg(long)]
+    pub pretty: bool,
+    #[command(flatten)]
+    pub(crate) format: InspectFormat,
+}
+
+/// Flags of `service scale`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ScaleArgs {
+    /// Services and their number of tasks
+    #[arg(required = true, value_name = "SERVICE=REPLICAS")]
+    pub services: Vec<String>,
+    /// Return at once, do not wait for the services to converge
+    #[arg(short = 'd', long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flags::flag)]
+    pub detach: Option<bool>,
+}
+
+/// Flags of `service rm`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RmArgs {
+    /// The services
+    #[arg(required = true, value_name = "SERVICE")]
+    pub services: Vec<String>,
+}
+
+/// Flags of `service rollback`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RollbackArgs {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// Return at once, do not wait for the service to converge
+    #[arg(short = 'd', long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flags::flag)]
+    pub detach: Option<bool>,
+    /// Do not show progress
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// Does one of them.
+pub async fn run(session: &mut Session, command: &ServiceCommand) -> Result<()> {
+    match command {
+        ServiceCommand::Create(args) => create::create(session, args).await,
+        ServiceCommand::Ls(args) => list::list(session, args).await,
+        ServiceCommand::Ps(args) => list::ps(session, args).await,
+        ServiceCommand::Inspect(args) => {
+            crate::refuse_pretty(args.pretty)?;
+            inspect(session, &args.services, &args.format, inspect_one).await
+        }
+        ServiceCommand::Update(args) => update::update(session, args).await,
+        ServiceCommand::Scale(args) => update::scale(session, &args.services, args.detach).await,
+        ServiceCommand::Rm(args) => {
+            session
+                .each(&args.services, async |session: &mut Session, name: &str| {
+                    session
+                        .client
+                        .delete(&object("/services", name, "")?, &[])
+                        .await?;
+                    Ok(name.to_owned())
+                })
+                .await
+        }
+        ServiceCommand::Logs(args) => logs::logs(session, args).await,
+        ServiceCommand::Rollback(args) => {
+            update::rollback(session, &args.service, args.detach, args.quiet).await
+        }
+    }
+}
+
+pub(crate) async fn inspect_one(session: &mut Session, name: &str) -> Result<bytes::Bytes> {
+    session
+        .client
+        .get_bytes(&object("/services", name, "")?, &[])
+        .await
+}
