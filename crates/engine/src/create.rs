@@ -1,0 +1,186 @@
+//! Making a container: everything but its processes.
+
+use crate::clock;
+use crate::config::{ContainerConfig, MountKind};
+use crate::engine::{Container, Engine};
+use crate::error::CreateError;
+use crate::events::ContainerAction;
+use crate::files;
+use crate::host;
+use crate::limits;
+use crate::merge::merge;
+use crate::paths::Paths;
+use crate::record::{ContainerRecord, State};
+use crate::spec;
+use std::fmt::Write as _;
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Random bytes of an id.
+const ID_BYTES: usize = 32;
+/// Log files that one container may keep at most.
+const MAX_LOG_FILES: u32 = 1000;
+
+impl Engine {
+    /// Makes a container of an image that is here; returns its id. When it returns, the container survives a crash.
+    /// Once begun it is carried through even when the caller goes away.
+    ///
+    /// # Errors
+    /// When what is asked for cannot be; nothing is left then.
+    pub async fn create(&self, config: ContainerConfig) -> Result<String, CreateError> {
+        let engine = self.clone();
+        let work = tokio::spawn(async move { engine.make(config).await });
+        match work.await {
+            Ok(result) => result,
+            Err(error) => Err(CreateError::Record(error.to_string())),
+        }
+    }
+
+    async fn make(&self, config: ContainerConfig) -> Result<String, CreateError> {
+        let inner = &*self.0;
+        let image = inner.images.inspect(&config.image)?;
+        let rootfs = inner.images.rootfs(&image.id)?;
+        let id = new_id().map_err(|source| CreateError::Files {
+            path: "/dev/urandom".into(),
+            source,
+        })?;
+        let process = merge(&id, &config, &rootfs.config, &host::hostname())?;
+        check(&config)?;
+        let name = config.name.clone();
+        let reservation = inner
+            .reserve(&name, &id)
+            .map_err(|id| CreateError::NameInUse { name, id })?;
+        let record = ContainerRecord {
+            log_path: inner.paths.log(&id),
+            id,
+            created_at: clock::now(),
+            config,
+            image_id: image.id.to_string(),
+            layers: rootfs.hold.chain_id.clone(),
+            process,
+        };
+        make_files(&inner.paths, &record).await?;
+        let container = Container::new(record, State::default(), Some(rootfs.hold));
+        if let Err(error) = inner.writer.write(container.write()).await {
+            self.discard(&container.record.id);
+            return Err(CreateError::Record(error));
+        }
+        let id = container.record.id.clone();
+        let container = Arc::new(container);
+        inner.insert(Arc::clone(&container));
+        reservation.keep();
+        inner.emit(&container, ContainerAction::Create);
+        Ok(id)
+    }
+}
+
+fn new_id() -> io::Result<String> {
+    let mut bytes = [0; ID_BYTES];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut id = String::with_capacity(2 * ID_BYTES);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    Ok(id)
+}
+
+/// What can be said without touching anything.
+fn check(config: &ContainerConfig) -> Result<(), CreateError> {
+    limits::check(&config.ulimits).map_err(CreateError::Invalid)?;
+    if config.log.max_size == 0 || !(1..=MAX_LOG_FILES).contains(&config.log.max_files) {
+        let text = format!("max-size must be positive and max-file between 1 and {MAX_LOG_FILES}");
+        return Err(CreateError::Invalid(text));
+    }
+    for mount in &config.mounts {
+        let kind = match &mount.kind {
+            MountKind::Bind { propagation, .. } => {
+                spec::propagation(propagation)?;
+                "bind"
+            }
+            MountKind::Tmpfs { .. } => "tmpfs",
+        };
+        if !mount.target.is_absolute() || mount.target == Path::new("/") {
+            let target = mount.target.display();
+            let text = format!(
+                "invalid mount config for type \"{kind}\": invalid mount path: '{target}' must be absolute and not '/'"
+            );
+            return Err(CreateError::Invalid(text));
+        }
+    }
+    Ok(())
+}
+
+async fn make_files(paths: &Paths, record: &ContainerRecord) -> Result<(), CreateError> {
+    let (paths, record) = (paths.clone(), record.clone());
+    let work = move || {
+        sources(&record.config)?;
+        let made = directories(&paths, &record);
+        if made.is_err()
+            && let Err(error) = paths.discard(&record.id)
+        {
+            tracing::warn!(container = record.id, %error, "files of a failed container stay");
+        }
+        made
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(CreateError::Record(error.to_string())),
+    }
+}
+
+/// What is bound into the container must be there.
+fn sources(config: &ContainerConfig) -> Result<(), CreateError> {
+    for mount in &config.mounts {
+        let MountKind::Bind {
+            source,
+            create_source,
+            ..
+        } = &mount.kind
+        else {
+            continue;
+        };
+        let invalid = |why: String| {
+            CreateError::Invalid(format!("invalid mount config for type \"bind\": {why}"))
+        };
+        let shown = source.display();
+        if !source.is_absolute() {
+            let text = format!("invalid mount path: '{shown}' mount path must be absolute");
+            return Err(invalid(text));
+        }
+        match source.try_exists() {
+            Ok(true) => {}
+            Ok(false) if *create_source => std::fs::create_dir_all(source)
+                .map_err(|error| invalid(format!("cannot make {shown}: {error}")))?,
+            Ok(false) => {
+                return Err(invalid(format!("bind source path does not exist: {shown}")));
+            }
+            Err(error) => return Err(invalid(format!("cannot look at {shown}: {error}"))),
+        }
+    }
+    Ok(())
+}
+
+fn directories(paths: &Paths, record: &ContainerRecord) -> Result<(), CreateError> {
+    let files_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CreateError::Files { path, source }
+    };
+    let root = paths.rootfs(&record.id);
+    let directories: [(PathBuf, u32); 5] = [
+        (paths.container(&record.id), 0o710),
+        (root.clone(), 0o710),
+        (root.join("upper"), 0o755),
+        (root.join("work"), 0o755),
+        (root.join("merged"), 0o755),
+    ];
+    for (path, mode) in directories {
+        let made = std::fs::DirBuilder::new().mode(mode).create(&path);
+        made.map_err(files_error(&path))?;
+    }
+    let dir = paths.container(&record.id);
+    let written = files::write(&dir, &record.config, &record.process.hostname);
+    written.map_err(files_error(&dir))
+}
