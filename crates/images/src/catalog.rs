@@ -131,7 +131,8 @@ impl Images {
     }
 
     /// Removes blobs and layers that no image needs and nobody holds. For the daemon's start, after the holds of containers
-    /// were taken again ([`Images::hold_layers`]), and when a container of a removed image has gone. Blocks.
+    /// were taken again ([`Images::hold_layers`]), and now and then: pulls that failed leave the blobs that they have for
+    /// the next attempt, removed images the layers of their containers. Blocks.
     pub fn gc(&self) -> Result<Collected, StoreError> {
         let _write = self.inner.lock_writes();
         let layers = self.inner.store.layer_ids()?.into_iter().map(Held::Layer);

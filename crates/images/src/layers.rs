@@ -88,7 +88,7 @@ pub(crate) fn stage(
             got: unpacked.diff_id,
         });
     }
-    finish_staging(store, unpacked, directory, blob, plan.clone())
+    finish_staging(unpacked, directory, blob, plan.clone())
 }
 
 /// Unpacks a lowest layer whose diff ID is not known before.
@@ -104,7 +104,7 @@ pub(crate) fn stage_base(
         diff_id,
         parent: None,
     };
-    finish_staging(store, unpacked, directory, blob, plan)
+    finish_staging(unpacked, directory, blob, plan)
 }
 
 fn unpack_blob(
@@ -127,7 +127,6 @@ fn unpack_blob(
 }
 
 fn finish_staging(
-    store: &Store,
     unpacked: unpack::Unpacked,
     directory: Temporary,
     (blob, blob_size): (Digest, u64),
@@ -146,7 +145,8 @@ fn finish_staging(
     };
     let path = directory.path().join("layer.json");
     let json = serde_json::to_vec(&layer).expect("a layer's description is plain data");
-    store.write_durably(&path, &json)?;
+    // The whole image is synced before its layers are moved to their places.
+    fs::write(&path, json).map_err(StoreError::at("write", &path))?;
     Ok(StagedLayer { layer, directory })
 }
 

@@ -1,11 +1,12 @@
 //! What is known of an image.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::ImageConfig;
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestError};
 use crate::reference::Reference;
 use crate::timestamp;
 
@@ -27,6 +28,14 @@ impl ImageId {
     /// The first 12 hex digits.
     pub fn short(&self) -> &str {
         self.0.short()
+    }
+}
+
+/// `sha256:<64 hex digits>`.
+impl FromStr for ImageId {
+    type Err = DigestError;
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        Digest::parse(text).map(Self)
     }
 }
 

@@ -27,6 +27,9 @@ use crate::store::CHUNK;
 /// Chunks that wait for a slow reader: with [`CHUNK`], a megabyte.
 const CHANNEL_CHUNKS: usize = 16;
 
+/// An image, and the tag that it is saved under.
+type Meant = (Arc<ImageRecord>, Option<Reference>);
+
 impl Images {
     /// A docker-archive, which is an OCI layout too, of these images. A repository without a tag means all of its tags.
     pub async fn save(&self, names: &[String]) -> Result<SaveStream, SaveError> {
@@ -57,10 +60,7 @@ impl Images {
     }
 
     /// The images that a name means, with the tag that each is saved under.
-    fn resolve(
-        &self,
-        name: &str,
-    ) -> Result<Vec<(Arc<ImageRecord>, Option<Reference>)>, LookupError> {
+    fn resolve(&self, name: &str) -> Result<Vec<Meant>, LookupError> {
         let Ok(reference) = Reference::parse_normalized(name) else {
             return Ok(vec![(self.inspect(name)?, None)]);
         };

@@ -226,7 +226,8 @@ impl<R: Read> TarReader<R> {
     fn skip_data(&mut self) -> io::Result<()> {
         let amount = self.remaining + self.padding;
         let skipped = io::copy(&mut (&mut self.inner).take(amount), &mut io::sink())?;
-        if skipped < amount {
+        // Some programs (umoci) do not fill the last block of an archive; Go's reader takes that, too.
+        if skipped < self.remaining {
             return Err(cut_short());
         }
         (self.remaining, self.padding) = (0, 0);

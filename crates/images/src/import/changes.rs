@@ -235,7 +235,7 @@ mod tests {
                 "HEALTHCHECK FOO",
                 "Unknown type \"FOO\" in HEALTHCHECK (try CMD)",
             ),
-            ("LABEL \"a", "a quote is not closed"),
+            ("LABEL a=\"b", "a quote is not closed"),
         ] {
             let error = apply(&[change.to_owned()]).unwrap_err().to_string();
             assert_eq!(error, format!("change {change:?}: {want}"));

@@ -61,13 +61,22 @@ impl Registry {
             &[(ClientProtocol::Https, false)]
         };
         let mut failure = None;
-        for (protocol, unverified) in attempts {
-            let registry = Self {
-                client: client(protocol.clone(), *unverified)?,
-                auth: auth.clone(),
-                reference: reference.clone(),
+        for attempt in attempts {
+            // With a ready token nothing would be asked, so another client asks without one.
+            let probe = match &auth {
+                RegistryAuth::Bearer(_) => {
+                    Self::new(reference, RegistryAuth::Anonymous, attempt)?
+                        .authenticate()
+                        .await
+                }
+                _ => Ok(()),
             };
-            match registry.authenticate().await {
+            let registry = Self::new(reference, auth.clone(), attempt)?;
+            let answer = match probe {
+                Err(error @ OciDistributionError::RequestError(_)) => Err(error),
+                _ => registry.authenticate().await,
+            };
+            match answer {
                 Ok(()) => return Ok(registry),
                 Err(error @ OciDistributionError::RequestError(_)) => {
                     failure = Some(registry.explain(error))
@@ -78,23 +87,31 @@ impl Registry {
         Err(failure.expect("there is at least one attempt"))
     }
 
+    fn new(
+        reference: &Reference,
+        auth: RegistryAuth,
+        (protocol, unverified): &(ClientProtocol, bool),
+    ) -> Result<Self, PullError> {
+        let config = ClientConfig {
+            protocol: protocol.clone(),
+            accept_invalid_certificates: *unverified,
+            read_timeout: Some(READ_TIMEOUT),
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            user_agent: USER_AGENT,
+            ..ClientConfig::default()
+        };
+        let failed = |error| PullError::Registry(format!("cannot set up TLS: {}", causes(&error)));
+        let client = Client::try_from(config).map_err(failed)?;
+        Ok(Self {
+            client,
+            auth,
+            reference: reference.clone(),
+        })
+    }
+
     async fn authenticate(&self) -> Result<(), OciDistributionError> {
-        let image = self.image(None);
-        // A ready token is not asked for, so the registry would not be tried.
-        if matches!(self.auth, RegistryAuth::Bearer(_)) {
-            let probe = Client::auth(
-                &self.client,
-                &image,
-                &RegistryAuth::Anonymous,
-                RegistryOperation::Pull,
-            )
-            .await;
-            if let Err(error @ OciDistributionError::RequestError(_)) = probe {
-                return Err(error);
-            }
-        }
         self.client
-            .auth(&image, &self.auth, RegistryOperation::Pull)
+            .auth(&self.image(None), &self.auth, RegistryOperation::Pull)
             .await
             .map(drop)
     }
@@ -328,19 +345,6 @@ impl Registry {
 
 /// What is verified, in Docker's words.
 pub(super) const LAYER: &str = "filesystem layer";
-
-fn client(protocol: ClientProtocol, unverified: bool) -> Result<Client, PullError> {
-    let config = ClientConfig {
-        protocol,
-        accept_invalid_certificates: unverified,
-        read_timeout: Some(READ_TIMEOUT),
-        connect_timeout: Some(CONNECT_TIMEOUT),
-        user_agent: USER_AGENT,
-        ..ClientConfig::default()
-    };
-    Client::try_from(config)
-        .map_err(|error| PullError::Registry(format!("cannot set up TLS: {}", causes(&error))))
-}
 
 /// The error with all of its causes: reqwest tells only "error sending request" itself.
 fn causes(error: &dyn std::error::Error) -> String {
