@@ -1,11 +1,13 @@
 //! The demo: three managers and two workers run a replicated service from a real image, restart it by force, lose a
 //! leader and a host, and recover.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster_tests::hosts::service::{self, Watch};
 use cluster_tests::hosts::{Cluster, Host, IMAGE, Story, eventually};
+use serde_json::Value;
 
 const SERVICE: &str = "web";
 const REPLICAS: usize = 6;
@@ -193,8 +195,9 @@ fn update_by_force(story: &Story, cluster: &Cluster) -> Result<()> {
 
 fn lose_the_leader(story: &Story, cluster: &Cluster) -> Result<()> {
     let leader = cluster.leader()?;
+    let before = containers_of(leader);
     story.step(
-        &format!("kill -9 of the leader's daemon on {}", leader.name()),
+        &format!("kill -9 of the leader's daemon, on {}", leader.name()),
         || {
             let others: Vec<&Host> = cluster
                 .managers()
@@ -206,63 +209,112 @@ fn lose_the_leader(story: &Story, cluster: &Cluster) -> Result<()> {
                 "    the next write was accepted after {:.2} s",
                 took.as_secs_f64()
             );
-            println!("    the new leader is {}", cluster.leader()?.name());
-            service::serves(&cluster.leader()?.api(), SERVICE, REPLICAS, STEP_LIMIT)?;
+            ensure!(
+                containers_of(leader) == before,
+                "containers died with the daemon"
+            );
+            Ok(())
+        },
+    )?;
+    story.step(&format!("{} starts again", leader.name()), || {
+        leader.start()?;
+        cluster.wait_all_ready()?;
+        let new = cluster.leader()?;
+        service::serves(&new.api(), SERVICE, REPLICAS, STEP_LIMIT)?;
+        let kept = containers_of(leader).intersection(&before).count();
+        println!(
+            "    the leader is {}; of {} containers on {}, {kept} were found running",
+            new.name(),
+            before.len(),
+            leader.name()
+        );
+        Ok(())
+    })
+}
+
+/// Processes of containers, by pid.
+fn containers_of(host: &Host) -> BTreeSet<i32> {
+    host.container_processes()
+        .iter()
+        .map(|process| process.id.pid)
+        .collect()
+}
+
+fn lose_a_host(story: &Story, cluster: &Cluster) -> Result<()> {
+    let lost = busiest_worker(cluster)?;
+    let api = cluster.leader()?.api();
+    let id = cluster.nodes()?[lost.name()]["ID"].clone();
+    let on_it = |tasks: &[Value]| tasks.iter().filter(|task| task["NodeID"] == id).count();
+    let had = on_it(&service::serving(&api, SERVICE)?);
+    story.step(
+        &format!(
+            "power loss of the host {}, which runs {had} replicas",
+            lost.name()
+        ),
+        || {
+            lost.crash()?;
+            let begin = Instant::now();
+            eventually("all replicas run on other hosts", STEP_LIMIT, || {
+                let serving = service::serving(&api, SERVICE)?;
+                let alive = serving.len() - on_it(&serving);
+                ensure!(
+                    alive == REPLICAS,
+                    "{alive} of {REPLICAS}:\n{}",
+                    service::summary(&api, SERVICE)?
+                );
+                Ok::<_, anyhow::Error>(())
+            })?;
+            println!(
+                "    all {REPLICAS} replicas run again after {:.2} s",
+                begin.elapsed().as_secs_f64()
+            );
             Ok(())
         },
     )?;
     story.step(
-        &format!(
-            "{} starts again and finds its containers still running",
-            leader.name()
-        ),
+        &format!("{} boots again with its disk", lost.name()),
         || {
-            leader.start()?;
+            lost.start()?;
             cluster.wait_all_ready()
         },
     )
 }
 
-fn lose_a_host(story: &Story, cluster: &Cluster) -> Result<()> {
-    let lost = cluster.host("w1");
-    story.step("power loss of the host w1", || {
+/// The worker with the most containers; a forced update brings some where none has any.
+fn busiest_worker(cluster: &Cluster) -> Result<&Host> {
+    let busiest = || {
+        cluster
+            .workers()
+            .max_by_key(|host| containers_of(host).len())
+            .context("there is no worker")
+    };
+    if containers_of(busiest()?).is_empty() {
         let api = cluster.leader()?.api();
-        let nodes = cluster.nodes()?;
-        let id = nodes["w1"]["ID"].as_str().context("w1 has no id")?;
-        lost.crash()?;
-        let begin = Instant::now();
-        eventually("all replicas run on other hosts", STEP_LIMIT, || {
-            let serving = service::serving(&api, SERVICE)?;
-            let alive = serving.iter().filter(|task| task["NodeID"] != id).count();
-            ensure!(
-                alive == REPLICAS,
-                "{alive} of {REPLICAS}:\n{}",
-                service::summary(&api, SERVICE)?
-            );
-            Ok::<_, anyhow::Error>(())
-        })?;
-        println!(
-            "    all {REPLICAS} replicas run again after {:.2} s",
-            begin.elapsed().as_secs_f64()
-        );
-        Ok(())
-    })?;
-    story.step("w1 boots again with its disk", || {
-        lost.start()?;
-        cluster.wait_all_ready()
-    })
+        service::force_update(&api, SERVICE)?;
+        service::update_over(&api, SERVICE, STEP_LIMIT)?;
+        service::settled(&api, SERVICE, REPLICAS, STEP_LIMIT)?;
+    }
+    busiest()
 }
 
 fn drain_a_host(story: &Story, cluster: &Cluster) -> Result<()> {
-    story.step("w2 is drained", || {
+    let drained = busiest_worker(cluster)?;
+    story.step(&format!("{} is drained", drained.name()), || {
         let leader = cluster.leader()?;
-        run(leader, &["node", "update", "--availability", "drain", "w2"])?;
-        eventually("no container runs on w2", STEP_LIMIT, || {
-            let left = cluster.host("w2").container_processes();
-            ensure!(left.is_empty(), "{} processes are left", left.len());
+        run(
+            leader,
+            &["node", "update", "--availability", "drain", drained.name()],
+        )?;
+        eventually("no container runs on it", STEP_LIMIT, || {
+            let left = containers_of(drained).len();
+            ensure!(left == 0, "{left} processes are left");
             Ok::<_, anyhow::Error>(())
         })?;
         service::settled(&leader.api(), SERVICE, REPLICAS, STEP_LIMIT)?;
+        println!(
+            "    no container is left on {}; {REPLICAS} run elsewhere",
+            drained.name()
+        );
         Ok(())
     })
 }
@@ -309,6 +361,7 @@ fn how_to_talk(cluster: &Cluster) -> Result<()> {
             host.address()
         );
     }
+    println!("For example:         {} service ps {SERVICE}", cluster.host("m1").binary()?.display());
     println!("Inside of a host:    {} exec m1 -- ps", me.display());
     println!("Take it down:        {} down", me.display());
     Ok(())
