@@ -361,7 +361,10 @@ fn how_to_talk(cluster: &Cluster) -> Result<()> {
             host.address()
         );
     }
-    println!("For example:         {} service ps {SERVICE}", cluster.host("m1").binary()?.display());
+    println!(
+        "For example:         {} service ps {SERVICE}",
+        cluster.host("m1").binary()?.display()
+    );
     println!("Inside of a host:    {} exec m1 -- ps", me.display());
     println!("Take it down:        {} down", me.display());
     Ok(())
