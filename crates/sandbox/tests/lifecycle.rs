@@ -199,6 +199,8 @@ async fn the_supervisor_depends_on_nothing_of_the_daemon() {
         "anon_inode:[eventpoll]",
         "anon_inode:[signalfd]",
         "/dev/null",
+        // Restricts devices where the v1 controller does not.
+        "anon_inode:bpf-prog",
     ];
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
         let target = std::fs::read_link(entry.unwrap().path()).unwrap();
@@ -240,6 +242,12 @@ async fn fifty_containers_start_fast_and_cost_little() {
     host.supervisor.acknowledge(&warm.id).await.unwrap();
     let pid = host.supervisor.pid();
     let before = memory(pid);
+    let descriptors = || {
+        std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .count()
+    };
+    let open_before = descriptors();
 
     let serial: Vec<_> = (0..COUNT / 2)
         .map(|_| host.command(&["sleep", "1000"]))
@@ -293,5 +301,9 @@ async fn fifty_containers_start_fast_and_cost_little() {
     }
     for spec in serial.iter().chain(&parallel) {
         assert_eq!(host.exit(&spec.id).await.exit_code, 137);
+        host.supervisor.acknowledge(&spec.id).await.unwrap();
     }
+    assert_eq!(descriptors(), open_before, "no descriptor is left");
+    let records = std::fs::read_dir(host.exec_root().join("containers")).unwrap();
+    assert_eq!(records.count(), 0, "no record is left");
 }

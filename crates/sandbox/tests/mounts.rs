@@ -247,7 +247,11 @@ impl OwnMounts {
 
 impl Drop for OwnMounts {
     fn drop(&mut self) {
-        run("umount", &["-R", self.path.to_str().unwrap()]);
+        for path in [self.path.join("below"), self.path.clone()] {
+            let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+            // SAFETY: the path is a C string. Not mounted is fine.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
     }
 }
 

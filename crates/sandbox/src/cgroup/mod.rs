@@ -63,6 +63,14 @@ fn write(path: &Path, value: impl AsRef<[u8]>) -> Result<(), CgroupError> {
         .map_err(|source| CgroupError::file("write", path, source))
 }
 
+fn write_limit(group: &Path, file: &values::ControlFile) -> Result<(), CgroupError> {
+    let path = group.join(file.name);
+    if file.optional && !path.exists() {
+        return Ok(());
+    }
+    write(&path, &file.value)
+}
+
 /// Called by the container's first process: makes the v1 groups, sets all limits and enters.
 /// The v2 group was made, and entered, by the supervisor.
 pub(crate) fn enter(
@@ -75,8 +83,8 @@ pub(crate) fn enter(
         v1::enter(controller, root, group, &limits)?;
     }
     if let Some(path) = group.v2_path(layout) {
-        for (file, value) in &limits.v2 {
-            write(&path.join(file), value)?;
+        for file in &limits.v2 {
+            write_limit(&path, file)?;
         }
     }
     Ok(())

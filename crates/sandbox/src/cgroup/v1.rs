@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::group::create;
 use super::values::Limits;
-use super::{CgroupError, Group, V1Controller, devices, write};
+use super::{CgroupError, Group, V1Controller, devices, write, write_limit};
 
 /// Makes the container's group in one hierarchy, sets its limits and enters it.
 pub(super) fn enter(
@@ -34,11 +34,7 @@ pub(super) fn enter(
         _ => {}
     }
     for (_, file) in limits.v1.iter().filter(|(c, _)| *c == controller) {
-        let path = path.join(file.name);
-        if file.optional && !path.exists() {
-            continue;
-        }
-        write(&path, &file.value)?;
+        write_limit(&path, file)?;
     }
     // 0 stands for the writer. Into "tasks", not "cgroup.procs": a thread that moves itself alone does not need the
     // kernel's lock on all thread groups, which waits for a grace period (up to 14 ms). We have one thread.

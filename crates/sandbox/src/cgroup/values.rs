@@ -11,16 +11,33 @@ const MIN_CPU_QUOTA: u64 = 1_000;
 /// Control files and their values, in the order of writing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits {
-    pub(super) v1: Vec<(V1Controller, V1File)>,
-    pub(super) v2: Vec<(&'static str, String)>,
+    pub(super) v1: Vec<(V1Controller, ControlFile)>,
+    pub(super) v2: Vec<ControlFile>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct V1File {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ControlFile {
     pub(super) name: &'static str,
     pub(super) value: String,
     /// Swap is not accounted on every host: its file may be absent.
     pub(super) optional: bool,
+}
+
+impl ControlFile {
+    fn new(name: &'static str, value: impl ToString) -> Self {
+        ControlFile {
+            name,
+            value: value.to_string(),
+            optional: false,
+        }
+    }
+
+    fn optional(self) -> Self {
+        ControlFile {
+            optional: true,
+            ..self
+        }
+    }
 }
 
 /// CPU time in microseconds per period for so many billionths of a CPU.
@@ -38,34 +55,36 @@ pub(super) fn limits(layout: &Layout, resources: &Resources) -> Result<Limits, C
             layout,
             ("CPU time", V1Controller::Cpu),
             &[
-                ("cpu.cfs_period_us", CPU_PERIOD.to_string(), false),
-                ("cpu.cfs_quota_us", quota.to_string(), false),
+                ControlFile::new("cpu.cfs_period_us", CPU_PERIOD),
+                ControlFile::new("cpu.cfs_quota_us", quota),
             ],
-            ("cpu.max", format!("{quota} {CPU_PERIOD}")),
+            &[ControlFile::new("cpu.max", format!("{quota} {CPU_PERIOD}"))],
         )?;
     }
     if let Some(memory) = resources.memory_bytes.filter(|n| *n > 0) {
-        // Memory first: v1 refuses a sum of memory and swap below the memory limit.
+        // Memory first: v1 refuses a sum of memory and swap below the memory limit. Docker's default: as
+        // much swap as memory; v1's limit is for both together.
+        let both = memory.saturating_mul(2);
         limits.add(
             layout,
             ("memory", V1Controller::Memory),
             &[
-                ("memory.limit_in_bytes", memory.to_string(), false),
-                (
-                    "memory.memsw.limit_in_bytes",
-                    memory.saturating_mul(2).to_string(),
-                    true,
-                ),
+                ControlFile::new("memory.limit_in_bytes", memory),
+                ControlFile::new("memory.memsw.limit_in_bytes", both).optional(),
             ],
-            ("memory.max", memory.to_string()),
+            &[
+                ControlFile::new("memory.max", memory),
+                ControlFile::new("memory.swap.max", memory).optional(),
+            ],
         )?;
     }
     if let Some(pids) = resources.pids_limit.filter(|n| *n > 0) {
+        let file = ControlFile::new("pids.max", pids);
         limits.add(
             layout,
             ("processes", V1Controller::Pids),
-            &[("pids.max", pids.to_string(), false)],
-            ("pids.max", pids.to_string()),
+            std::slice::from_ref(&file),
+            std::slice::from_ref(&file),
         )?;
     }
     Ok(limits)
@@ -76,20 +95,14 @@ impl Limits {
         &mut self,
         layout: &Layout,
         (what, controller): (&'static str, V1Controller),
-        v1: &[(&'static str, String, bool)],
-        v2: (&'static str, String),
+        v1: &[ControlFile],
+        v2: &[ControlFile],
     ) -> Result<(), CgroupError> {
         if layout.v1_root(controller).is_some() {
-            self.v1.extend(v1.iter().map(|(name, value, optional)| {
-                let file = V1File {
-                    name,
-                    value: value.clone(),
-                    optional: *optional,
-                };
-                (controller, file)
-            }));
+            self.v1
+                .extend(v1.iter().map(|file| (controller, file.clone())));
         } else if layout.v2_has(controller.name()) {
-            self.v2.push(v2);
+            self.v2.extend_from_slice(v2);
         } else {
             return Err(CgroupError::NoController {
                 what,
@@ -111,7 +124,7 @@ mod tests {
             .v1
             .iter()
             .map(|(c, f)| format!("{}/{}={}", c.name(), f.name, f.value));
-        let v2 = limits.v2.iter().map(|(f, v)| format!("{f}={v}"));
+        let v2 = limits.v2.iter().map(|f| format!("{}={}", f.name, f.value));
         v1.chain(v2).collect()
     }
 
@@ -140,6 +153,7 @@ mod tests {
             [
                 "cpu.max=150000 100000",
                 "memory.max=67108864",
+                "memory.swap.max=67108864",
                 "pids.max=100"
             ]
         );

@@ -122,8 +122,8 @@ fn refusal(limit: &Rlimit, resource: u32, error: &io::Error) -> String {
     // SAFETY: the pointer is valid for the call.
     unsafe { libc::getrlimit(resource, &raw mut current) };
     format!(
-        "cannot set ulimit {name}={soft}:{hard}: this host's hard limit is {}, and its root lacks \
-         CAP_SYS_RESOURCE to raise it; ask for less or raise the limit of the daemon",
+        "cannot set ulimit {name}={soft}:{hard}: this host's hard limit is {}, and to raise it root needs \
+         CAP_SYS_RESOURCE (and for nofile a fs.nr_open as high): ask for less, or raise the daemon's own limit",
         current.rlim_max
     )
 }

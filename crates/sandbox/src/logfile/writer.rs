@@ -198,4 +198,15 @@ mod tests {
         write_lines(&log, 0..3);
         assert_eq!(lines(&path), ["line 2\n"]);
     }
+
+    #[test]
+    fn a_full_disk_loses_entries_and_nothing_else() {
+        let mut writer = LogWriter::open(&LogFile::json_file("/dev/full")).unwrap();
+        let (mut splitter, mut buffer) = (Splitter::default(), Vec::new());
+        for expected in [1, 2] {
+            let stream = (StreamName::Stdout, &mut splitter);
+            writer.write(Some(b"x\n"), stream, 0, &mut buffer);
+            assert_eq!(writer.lost(), expected * buffer.len() as u64);
+        }
+    }
 }

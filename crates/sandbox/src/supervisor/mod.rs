@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! start-up   startup   own session and name, sealed executable, lock, orphans, socket
-//! loop       server    epoll: clients (connection), SIGCHLD, containers' pipes
-//! container  launch    checks, cgroup, pipes, clone; the child does its own set-up (crate::container)
-//!            container its record in memory: streams, log, how it ends
+//! loop       server    epoll (poller): clients (connection) and their requests
+//! containers lifecycle starting, output, reaping
+//!            launch    checks, cgroup, pipes, clone; the child does its own set-up (crate::container)
+//!            container one in memory: streams, log, the report of its set-up
 //! ```
 //!
 //! It sleeps in epoll without a timer; only while the kernel still holds a cgroup that must go does it look
@@ -13,6 +14,7 @@
 mod connection;
 mod container;
 mod launch;
+mod lifecycle;
 mod poller;
 mod server;
 mod startup;
