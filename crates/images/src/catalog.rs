@@ -89,24 +89,25 @@ impl Images {
 
     /// The layers of an image for a container's root.
     pub fn rootfs(&self, id: &ImageId) -> Result<RootfsLayers, LookupError> {
-        let missing = || LookupError::NotFound(id.to_string());
-        let (image, chain) = {
-            let state = self.inner.state();
-            let known = state.get(id).ok_or_else(missing)?;
-            (known.record.clone(), known.chain.clone())
-        };
-        let hold = match chain.last() {
-            Some(top) => self.hold_layers(top)?,
-            None => LayerHold {
-                chain_id: None,
-                lower: Vec::new(),
-                _hold: self.inner.holds.take([]),
-            },
+        // The layers are taken while the image is known to be there: its removal looks for holds after it is not.
+        let state = self.inner.state();
+        let known = state
+            .get(id)
+            .ok_or_else(|| LookupError::NotFound(id.to_string()))?;
+        let taken = self
+            .inner
+            .holds
+            .take(known.chain.iter().cloned().map(Held::Layer));
+        let lower = known.lower.clone();
+        let hold = LayerHold {
+            chain_id: known.chain.last().cloned(),
+            lower: lower.clone(),
+            _hold: taken,
         };
         Ok(RootfsLayers {
             id: id.clone(),
-            lower: hold.lower.clone(),
-            config: image.config.clone(),
+            lower,
+            config: known.record.config.clone(),
             hold,
         })
     }

@@ -204,13 +204,10 @@ fn check_types(config: &Descriptor, layers: &[Descriptor]) -> Result<(), FormatE
         .chain(layers)
         .find(|descriptor| !descriptor.digest.is_sha256());
     match foreign {
-        Some(descriptor) => Err(FormatError::Json {
-            what: "the manifest".to_owned(),
-            why: format!(
-                "digest {} is not supported: only sha256 is",
-                descriptor.digest
-            ),
-        }),
+        Some(descriptor) => Err(FormatError::digest(
+            "the manifest".to_owned(),
+            &descriptor.digest,
+        )),
         None => Ok(()),
     }
 }

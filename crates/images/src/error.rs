@@ -168,6 +168,16 @@ pub enum FormatError {
     Os(String),
 }
 
+impl FormatError {
+    /// A digest that the store cannot hold content of.
+    pub(crate) fn digest(what: String, digest: &Digest) -> Self {
+        Self::Json {
+            what,
+            why: format!("digest {digest} is not supported: only sha256 is"),
+        }
+    }
+}
+
 /// [`crate::Images::load`] failed; nothing was changed.
 #[derive(Debug, Clone, Error)]
 pub enum LoadError {

@@ -169,7 +169,8 @@ pub(crate) fn publish(store: &Store, staged: Vec<StagedLayer>) -> Result<(), Sto
 }
 
 impl Store {
-    fn layer_dir(&self, chain_id: &Digest) -> PathBuf {
+    /// The directory of a layer, with its description.
+    pub(crate) fn layer_dir(&self, chain_id: &Digest) -> PathBuf {
         self.root().join("layers").join(chain_id.hex())
     }
 
@@ -211,11 +212,6 @@ impl Store {
         Ok(Some(chain))
     }
 
-    /// Removes a layer from its place.
-    pub(crate) fn remove_layer(&self, chain_id: &Digest) -> Result<(), StoreError> {
-        self.discard(&self.layer_dir(chain_id))
-    }
-
     /// Chain IDs of all layers.
     pub(crate) fn layer_ids(&self) -> Result<Vec<Digest>, StoreError> {
         self.digests_in("layers", "")
@@ -245,8 +241,11 @@ impl Store {
     }
 }
 
-/// Overlay lower directories of a chain, topmost first. What is below an opaque root is never seen.
-pub(crate) fn lower_dirs(store: &Store, chain: &[Layer]) -> Vec<PathBuf> {
+/// Overlay lower directories of a chain that is given topmost first. What is below an opaque root is never seen.
+pub(crate) fn lower_dirs<'a>(
+    store: &Store,
+    chain: impl IntoIterator<Item = &'a Layer>,
+) -> Vec<PathBuf> {
     let mut dirs = Vec::new();
     for layer in chain {
         dirs.push(store.diff_dir(&layer.chain_id));

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::catalog::{Images, Inner, Naming, RecordOnly};
 use crate::digest::Digest;
 use crate::document::{ConfigDocument, Descriptor, FetchedManifest, Manifest};
-use crate::error::{OpenError, PullError};
+use crate::error::{FormatError, OpenError, PullError};
 use crate::layers::LayerPlan;
 use crate::progress::Progress;
 use crate::record::ImageId;
@@ -74,7 +74,7 @@ impl Images {
         platform: Option<&str>,
         progress: Progress,
     ) -> Result<Pulled, PullError> {
-        let reference = Reference::parse_normalized(reference)?.or_latest();
+        let reference = parse(reference)?;
         let platform = platform
             .filter(|text| !text.is_empty())
             .map(Wanted::parse)
@@ -99,7 +99,7 @@ impl Images {
         reference: &str,
         auth: Option<Auth>,
     ) -> Result<Distribution, PullError> {
-        let reference = Reference::parse_normalized(reference)?.or_latest();
+        let reference = parse(reference)?;
         let registry =
             Registry::connect(&reference, auth.as_ref(), &self.inner.puller.insecure).await?;
         let fetched = registry.manifest(None).await?;
@@ -122,6 +122,18 @@ impl Images {
             size: fetched.bytes.len() as u64,
             platforms,
         })
+    }
+}
+
+fn parse(reference: &str) -> Result<Reference, PullError> {
+    let reference = Reference::parse_normalized(reference)?.or_latest();
+    match reference.digest() {
+        Some(digest) if !digest.is_sha256() => Err(FormatError::digest(
+            format!("the reference {}", reference.familiar_name()),
+            digest,
+        )
+        .into()),
+        _ => Ok(reference),
     }
 }
 

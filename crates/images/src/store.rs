@@ -113,17 +113,17 @@ impl Store {
         Ok(Temporary { path })
     }
 
-    /// Moves `path` out of the way at once and removes it in the background: a layer may have many files.
-    pub(crate) fn discard(&self, path: &Path) -> Result<(), StoreError> {
+    /// Moves `path` out of the way at once; it is removed when what this gives is dropped. None if it is not there.
+    pub(crate) fn set_aside(&self, path: &Path) -> Result<Option<Temporary>, StoreError> {
         let doomed = Temporary {
             path: self.temporary_path("removed"),
         };
         match fs::rename(path, &doomed.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            moved => moved.map_err(StoreError::at("remove", path))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            moved => moved
+                .map(|()| Some(doomed))
+                .map_err(StoreError::at("remove", path)),
         }
-        std::thread::spawn(move || drop(doomed));
-        Ok(())
     }
 
     /// Returns when all that was written below the root is on disk. One call for a whole image instead of one for each file.

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::document::ConfigDocument;
 use crate::error::StoreError;
 use crate::holds::Held;
-use crate::layers::LayerPlan;
+use crate::layers::{self, LayerPlan};
 use crate::record::{HistoryEntry, ImageId, ImageRecord};
 use crate::reference::Reference;
 use crate::store::Store;
@@ -78,6 +78,8 @@ pub(crate) struct Known {
     pub(crate) record: Arc<ImageRecord>,
     /// Chain IDs, lowest first.
     pub(crate) chain: Vec<Digest>,
+    /// Overlay lower directories, topmost first.
+    pub(crate) lower: Vec<PathBuf>,
     /// The blobs of the layers, lowest first.
     pub(crate) layer_blobs: Vec<Digest>,
 }
@@ -89,9 +91,7 @@ impl Known {
             .read_document(&stored.id.0)
             .map_err(|error| error.to_string())?;
         let document = ConfigDocument::parse(&bytes).map_err(|error| error.to_string())?;
-        let mut chain = Vec::new();
-        let mut layer_blobs = Vec::new();
-        let mut sizes = Vec::new();
+        let mut layers = Vec::new();
         for plan in LayerPlan::of(document.diff_ids()) {
             let layer = store
                 .layer(&plan.chain_id)
@@ -100,16 +100,15 @@ impl Known {
             if !store.has_blob(&layer.blob) {
                 return Err(format!("the blob {} of its layer is missing", layer.blob));
             }
-            chain.push(plan.chain_id);
-            layer_blobs.push(layer.blob);
-            sizes.push(layer.size);
+            layers.push(layer);
         }
-        let record = Arc::new(describe(&stored, document, &sizes));
+        let sizes: Vec<u64> = layers.iter().map(|layer| layer.size).collect();
         Ok(Self {
+            record: Arc::new(describe(&stored, document, &sizes)),
             stored,
-            record,
-            chain,
-            layer_blobs,
+            chain: layers.iter().map(|layer| layer.chain_id.clone()).collect(),
+            lower: layers::lower_dirs(store, layers.iter().rev()),
+            layer_blobs: layers.into_iter().map(|layer| layer.blob).collect(),
         })
     }
 
@@ -265,32 +264,36 @@ impl Inner {
     ) -> Result<Collected, StoreError> {
         let needed: BTreeSet<Held> = self.state().images().flat_map(Known::needs).collect();
         let mut collected = Collected::default();
+        let mut doomed = Vec::new();
         self.holds.remove_free(
             candidates.filter(|thing| !needed.contains(thing)),
             |thing| {
                 match thing {
                     Held::Layer(chain_id) => {
-                        let size = self
-                            .store
-                            .layer(&chain_id)
-                            .ok()
-                            .flatten()
-                            .map_or(0, |layer| layer.size);
-                        self.store.remove_layer(&chain_id)?;
+                        let layer = self.store.layer(&chain_id).ok().flatten();
+                        doomed.extend(self.store.set_aside(&self.store.layer_dir(&chain_id))?);
                         collected.layers += 1;
-                        collected.bytes += size;
+                        collected.bytes += layer.map_or(0, |layer| layer.size);
                     }
                     Held::Blob(digest) => {
                         let path = self.store.blob_path(&digest);
                         collected.bytes +=
                             std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                        self.store.discard(&path)?;
+                        doomed.extend(self.store.set_aside(&path)?);
                         collected.blobs += 1;
                     }
                 }
                 Ok(())
             },
         )?;
+        // A layer may have very many files: nobody waits for them. They lie in `tmp`, which the next open empties, should
+        // there be no thread to be had.
+        let spawned = std::thread::Builder::new()
+            .name("images-remove".to_owned())
+            .spawn(move || drop(doomed));
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "what was removed is emptied later");
+        }
         Ok(collected)
     }
 

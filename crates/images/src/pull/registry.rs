@@ -140,7 +140,7 @@ impl Registry {
             return Err(PullError::Registry(text));
         }
         let got = Digest::of(&bytes);
-        if wanted.is_some_and(|wanted| wanted.is_sha256() && *wanted != got) {
+        if wanted.is_some_and(|wanted| *wanted != got) {
             return Err(self.manifest_verification(wanted));
         }
         let (manifest, media_type) = Manifest::parse(&bytes)?;

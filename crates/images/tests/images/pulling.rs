@@ -8,7 +8,7 @@ use images::{
 };
 use serde_json::{Value, json};
 
-use crate::registry::Registry;
+use crate::registry::{Registry, TokenRegistry};
 use crate::support::{
     TestStore, archive, config, digest, read_through, recorder, simple_archive, simple_layer,
 };
@@ -707,6 +707,32 @@ async fn an_artifact_that_is_no_image_is_refused() {
         .await;
     let want = "the manifest cannot be read: unsupported media type application/vnd.cncf.helm.config.v1+json: it is not a container image";
     assert_eq!(text, want);
+}
+
+/// As Docker Hub does it: a token for the repository, given by another server to whom the credentials go.
+#[tokio::test]
+async fn tokens_are_fetched_and_ready_ones_are_used() {
+    let registry = TokenRegistry::start();
+    let store = TestStore::new();
+    let name = format!("{}/app:1", registry.address);
+    let basic = Auth::Basic {
+        username: "user".to_owned(),
+        password: "secret".to_owned(),
+    };
+    for auth in [Some(basic), Some(Auth::Bearer("for-user".to_owned())), None] {
+        let pulled = store.images.distribution(&name, auth.clone()).await;
+        match auth {
+            Some(_) => assert_eq!(pulled.unwrap().platforms[0].architecture, "amd64"),
+            None => assert_eq!(pulled.unwrap_err().kind(), ErrorKind::Unauthorized),
+        }
+    }
+    // The name of a digest that the store cannot check.
+    let text = format!("{}/app@sha512:{}", registry.address, "0".repeat(128));
+    let (error, _) = store.pull_error(&text).await;
+    assert!(
+        error.ends_with("is not supported: only sha256 is"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -178,3 +178,73 @@ fn request(
     let bad = || std::io::Error::new(std::io::ErrorKind::InvalidData, "no HTTP answer");
     Ok((status.ok_or_else(bad)?, body.ok_or_else(bad)?))
 }
+
+/// A registry of one manifest list that wants a token, and gives it at `/token` to `user` with `secret`. Its thread ends with the
+/// tests; it answers plain HTTP only.
+pub(crate) struct TokenRegistry {
+    pub(crate) address: String,
+}
+
+impl TokenRegistry {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let own = address.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that speaks TLS gets no answer that it understands, and tries plain HTTP.
+                let _ = answer_with_token(stream, &own);
+            }
+        });
+        Self { address }
+    }
+}
+
+fn answer_with_token(mut stream: TcpStream, address: &str) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        // The first byte of TLS is no letter.
+        if stream.read(&mut byte)? == 0 || byte[0] == 0x16 {
+            return Ok(());
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let path = head
+        .split_whitespace()
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned();
+    // `user:secret` in base64, in lower case like the rest of the head.
+    let basic = head.contains("authorization: basic dxnlcjpzzwnyzxq=");
+    let bearer = head.contains("authorization: bearer for-user");
+    let (status, extra, body) = if path.starts_with("/token?") {
+        assert!(path.contains("scope=repository%3aapp%3apull"), "{path}");
+        let token = if basic { "for-user" } else { "for-nobody" };
+        ("200 OK", String::new(), format!(r#"{{"token":"{token}"}}"#))
+    } else if !bearer {
+        let challenge = format!(
+            "WWW-Authenticate: Bearer realm=\"http://{address}/token\",service=\"tests\"\r\n"
+        );
+        (
+            "401 Unauthorized",
+            challenge,
+            r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#
+                .to_owned(),
+        )
+    } else {
+        let entry = r#"{"mediaType":"x","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":1,"platform":{"os":"linux","architecture":"amd64"}}"#;
+        (
+            "200 OK",
+            String::new(),
+            format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#),
+        )
+    };
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\n{extra}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(answer.as_bytes())
+}
