@@ -40,7 +40,7 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// An image that [`Images::load`] brought.
+/// An image that [`crate::Images::load`] brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The image.
@@ -59,7 +59,7 @@ impl Loaded {
     }
 }
 
-/// What [`Images::pull`] brought.
+/// What [`crate::Images::pull`] brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
     /// The image.
@@ -96,7 +96,7 @@ pub struct Platform {
     pub os_version: String,
 }
 
-/// A container that uses an image, for [`Images::remove`].
+/// A container that uses an image, for [`crate::Images::remove`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerUse {
     /// The container's ID in full.
@@ -105,7 +105,7 @@ pub struct ContainerUse {
     pub running: bool,
 }
 
-/// What [`Images::remove`] did, step by step.
+/// What [`crate::Images::remove`] did, step by step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
     /// A name was taken away: `busybox:1`, `busybox@sha256:…`.
@@ -117,7 +117,7 @@ pub enum Removed {
 /// The unpacked layers of an image, held against removal until this is dropped.
 #[derive(Debug)]
 pub struct LayerHold {
-    /// The chain ID of the whole; [`Images::hold_layers`] takes it again after a restart.
+    /// The chain ID of the whole; [`crate::Images::hold_layers`] takes it again after a restart.
     pub chain_id: Option<Digest>,
     /// Overlay lower directories, topmost first.
     pub lower: Vec<PathBuf>,
@@ -138,7 +138,7 @@ pub struct RootfsLayers {
     pub hold: LayerHold,
 }
 
-/// What [`Images::gc`] freed.
+/// What [`crate::Images::gc`] freed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
     /// Layers removed.
