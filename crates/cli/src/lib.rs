@@ -210,6 +210,8 @@ fn the_last_wins(command: Command) -> Command {
 
 /// Runs a command line, the program's name first, and says with what code to exit.
 pub fn run(args: Vec<OsString>) -> i32 {
+    // Help names the program, however it is called.
+    let args = std::iter::once(OsString::from("starling")).chain(args.into_iter().skip(1));
     match command().try_get_matches_from(args) {
         Ok(matches) => dispatch(&matches),
         Err(err) => usage_error(&err),

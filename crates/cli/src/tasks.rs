@@ -98,7 +98,13 @@ pub(crate) async fn write(session: &mut Session, tasks: Vec<Task>, flags: &PsFla
     let rows = (0..lines.len()).map(|index| {
         let again =
             index > 0 && lines[index - 1].name == lines[index].name && flags.format.is_table();
-        task_row(&lines[index], again, flags.no_trunc, now)
+        // Scripts take the whole ids.
+        task_row(
+            &lines[index],
+            again,
+            flags.no_trunc || flags.format.quiet,
+            now,
+        )
     });
     flags.format.write(session, &LAYOUT, rows.collect())
 }

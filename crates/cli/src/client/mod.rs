@@ -353,7 +353,7 @@ async fn refusal(response: Response<Incoming>) -> Error {
 
 fn refusal_text(status: StatusCode, body: &[u8]) -> String {
     match api_types::from_json::<ErrorResponse>(body) {
-        Ok(error) if !error.message.is_empty() => error.message,
+        Ok(error) if !error.message.is_empty() => error.message.trim_end().to_owned(),
         _ if body.is_empty() => format!("{status}, without further words"),
         _ => String::from_utf8_lossy(body).trim().to_owned(),
     }

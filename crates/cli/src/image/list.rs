@@ -47,6 +47,8 @@ const NONE: &str = "<none>";
 const INSTRUCTION_WIDTH: usize = 45;
 /// Significant digits of sizes.
 const DIGITS: usize = 3;
+/// The old field has one more.
+const VIRTUAL_DIGITS: usize = 4;
 
 pub(super) async fn list(session: &mut Session, args: &ListArgs) -> Result<()> {
     let mut wanted = filters(&args.filter)?;
@@ -179,7 +181,7 @@ fn image_row(image: &Summary, name: Name, no_trunc: bool, now: Timestamp) -> Row
             )
             .into(),
         ),
-        ("VirtualSize", human_size(image.size, DIGITS).into()),
+        ("VirtualSize", human_size(image.size, VIRTUAL_DIGITS).into()),
     ])
 }
 
@@ -195,7 +197,11 @@ fn ago(created: Timestamp, now: Timestamp) -> String {
 /// A time as Go prints it by itself.
 pub(crate) fn go_time(time: Timestamp) -> String {
     let (year, month, day, hour, minute, second) = time.civil();
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} +0000 UTC")
+    let fraction = match time.subsec_nanos() {
+        0 => String::new(),
+        nanos => format!(".{}", format!("{nanos:09}").trim_end_matches('0')),
+    };
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC")
 }
 
 pub(super) async fn history(session: &mut Session, args: &HistoryArgs) -> Result<()> {

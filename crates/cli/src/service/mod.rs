@@ -3,6 +3,7 @@
 mod create;
 mod flags;
 mod list;
+mod list_flags;
 mod logs;
 mod progress;
 mod spec;
@@ -144,9 +145,13 @@ pub async fn run(session: &mut Session, command: &ServiceCommand) -> Result<()> 
     }
 }
 
+/// With the defaults of what the spec does not say, as Docker's client asks for it.
 pub(crate) async fn inspect_one(session: &mut Session, name: &str) -> Result<bytes::Bytes> {
     session
         .client
-        .get_bytes(&object("/services", name, "")?, &[])
+        .get_bytes(
+            &object("/services", name, "")?,
+            &[("insertDefaults", "true")],
+        )
         .await
 }
