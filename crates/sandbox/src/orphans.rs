@@ -16,7 +16,8 @@ use crate::sys;
 /// How long all killed containers together may take to end. They take milliseconds; a process in an
 /// uninterruptible sleep (a dead disk) may never end.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
-/// A supervisor that was killed holds its lock until the kernel has taken it down, some milliseconds.
+/// A supervisor that was killed holds its lock until the kernel has taken it down, some
+/// milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked.
 const POLL: Duration = Duration::from_millis(2);
@@ -42,9 +43,10 @@ pub enum OrphanError {
     },
 }
 
-/// Kills by cgroup what a dead supervisor left in `exec_root`, and says how each of its containers ended,
-/// those included that had ended before. Idempotent: they are kept until acknowledged. A new supervisor does the same when it
-/// starts; this is for a daemon that cannot start one. Blocks up to 10 s.
+/// Kills by cgroup what a dead supervisor left in `exec_root`, and says how each of its containers
+/// ended, those included that had ended before. Idempotent: they are kept until acknowledged. A new
+/// supervisor does the same when it starts; this is for a daemon that cannot start one. Blocks up
+/// to 10 s.
 pub fn kill_orphans(exec_root: &Path) -> Result<Vec<ContainerState>, OrphanError> {
     let error = |source| OrphanError::Io {
         path: exec_root.to_owned(),
@@ -82,7 +84,8 @@ pub(crate) fn lock(exec_root: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Ends every container in the records that had not ended, and returns all. The caller holds the lock.
+/// Ends every container in the records that had not ended, and returns all. The caller holds the
+/// lock.
 pub(crate) fn settle(records: &Records, layout: &Layout) -> io::Result<Vec<ContainerState>> {
     let mut states = records.read_all()?;
     let unfinished = |state: &ContainerState| !matches!(state.status, Status::Exited(_));

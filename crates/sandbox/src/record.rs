@@ -1,5 +1,5 @@
-//! What is kept of each container in `exec_root/containers/<id>.json`: enough to kill it, or to report how it
-//! ended, when the supervisor is gone. exec_root lies in memory: nothing is synced.
+//! What is kept of each container in `exec_root/containers/<id>.json`: enough to kill it, or to
+//! report how it ended, when the supervisor is gone. exec_root lies in memory: nothing is synced.
 //!
 //! The format is versioned, so that a later supervisor can read what an earlier one left. Version 1:
 //! `{"version":1,"boot_id":"...","state":{...}}` with [`ContainerState`] as state. Fields may be added to it
@@ -65,8 +65,8 @@ impl Records {
         }
     }
 
-    /// All records, each with whether it was written since the host started. One that cannot be read is an error: it
-    /// may stand for a running container.
+    /// All records, each with whether it was written since the host started. One that cannot be
+    /// read is an error: it may stand for a running container.
     pub(crate) fn read_all(&self) -> io::Result<Vec<(ContainerState, bool)>> {
         let mut states = Vec::new();
         for entry in fs::read_dir(&self.directory)? {

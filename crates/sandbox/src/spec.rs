@@ -223,7 +223,8 @@ pub struct Resources {
 /// Where standard output and error go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogFile {
-    /// Docker's json-file format. A full file is renamed to `path.1`, that one to `path.2`, and so on.
+    /// Docker's json-file format. A full file is renamed to `path.1`, that one to `path.2`, and so
+    /// on.
     JsonFile {
         /// The current file; its directory exists.
         path: PathBuf,
@@ -263,7 +264,8 @@ impl LogFile {
 }
 
 impl ContainerSpec {
-    /// A container with Docker's defaults: no limits, default capabilities and seccomp, loopback only.
+    /// A container with Docker's defaults: no limits, default capabilities and seccomp, loopback
+    /// only.
     pub fn new(
         id: impl Into<String>,
         rootfs: Rootfs,

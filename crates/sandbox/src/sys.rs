@@ -25,9 +25,8 @@ pub(crate) enum Cloned {
 
 /// A fork with new namespaces, born in `cgroup` if given.
 ///
-/// # Safety
-/// The process must have one thread: the child has a copy of the memory, and locks that another thread
-/// held would stay locked in it.
+/// # Safety The process must have one thread: the child has a copy of the memory, and locks that
+/// another thread held would stay locked in it.
 pub(crate) unsafe fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     // SAFETY: all fields are integers, for which zeroes are valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -118,7 +117,8 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Field 22 of `/proc/PID/stat`: when the process started, in clock ticks since boot. `None` when it is gone.
+/// Field 22 of `/proc/PID/stat`: when the process started, in clock ticks since boot. `None` when
+/// it is gone.
 pub(crate) fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, the name in parentheses, may contain anything.

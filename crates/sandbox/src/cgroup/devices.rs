@@ -1,5 +1,5 @@
-//! Which devices a container may use: Docker's default list, as lines of v1 `devices.allow` and as a
-//! BPF program for v2.
+//! Which devices a container may use: Docker's default list, as lines of v1 `devices.allow` and as
+//! a BPF program for v2.
 
 use std::fmt;
 use std::io;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{CgroupError, Layout, V1Controller};
 
-/// How often, and how long apart, the removal of a left-over group is tried after its processes were killed:
-/// they leave it within milliseconds.
+/// How often, and how long apart, the removal of a left-over group is tried after its processes
+/// were killed: they leave it within milliseconds.
 const LEFT_OVER_TRIES: u32 = 100;
 const LEFT_OVER_PAUSE: Duration = Duration::from_millis(5);
 /// Rounds of killing in a hierarchy without `cgroup.kill`: processes that fork may escape a round.
@@ -73,8 +73,8 @@ impl Group {
             .is_some_and(|text| count(&text, "oom_kill") > 0)
     }
 
-    /// Sends SIGKILL to every process of the group. Without a v2 hierarchy it works through the lists of
-    /// processes; the end of a container's init ends what escapes from that.
+    /// Sends SIGKILL to every process of the group. Without a v2 hierarchy it works through the
+    /// lists of processes; the end of a container's init ends what escapes from that.
     pub(crate) fn kill(&self, layout: &Layout) -> Result<(), CgroupError> {
         if let Some(path) = self.v2_path(layout) {
             let file = path.join("cgroup.kill");

@@ -1,6 +1,6 @@
-//! Cgroups of both versions. Each container has one group of the same name in every hierarchy that is
-//! used: limits and devices in v1 where v1 controllers are mounted, in v2 otherwise; and wherever a v2 hierarchy
-//! is mounted, even a bare one beside v1, a group there for `cgroup.kill`.
+//! Cgroups of both versions. Each container has one group of the same name in every hierarchy that
+//! is used: limits and devices in v1 where v1 controllers are mounted, in v2 otherwise; and
+//! wherever a v2 hierarchy is mounted, even a bare one beside v1, a group there for `cgroup.kill`.
 
 pub(crate) mod devices;
 mod group;

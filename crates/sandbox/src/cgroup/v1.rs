@@ -36,13 +36,14 @@ pub(super) fn enter(
     for (_, file) in limits.v1.iter().filter(|(c, _)| *c == controller) {
         write_limit(&path, file)?;
     }
-    // 0 stands for the writer. Into "tasks", not "cgroup.procs": a thread that moves itself alone does not need the
-    // kernel's lock on all thread groups, which waits for a grace period (up to 14 ms). We have one thread.
+    // 0 stands for the writer. Into "tasks", not "cgroup.procs": a thread that moves itself alone
+    // does not need the kernel's lock on all thread groups, which waits for a grace period (up to
+    // 14 ms). We have one thread.
     write(&path.join("tasks"), "0")
 }
 
-/// Controllers may share a hierarchy: then the second finds the group that the first has just made, with this
-/// process in it.
+/// Controllers may share a hierarchy: then the second finds the group that the first has just made,
+/// with this process in it.
 fn make(path: &Path) -> Result<(), CgroupError> {
     let own_pid = std::process::id().to_string();
     let made_already = std::fs::read_to_string(path.join("cgroup.procs"))
@@ -53,7 +54,8 @@ fn make(path: &Path) -> Result<(), CgroupError> {
     create(path)
 }
 
-/// Gives each group from the root down to `path` its parent's CPUs and memory nodes, where it has none.
+/// Gives each group from the root down to `path` its parent's CPUs and memory nodes, where it has
+/// none.
 fn inherit_cpuset(root: &Path, path: &Path) -> Result<(), CgroupError> {
     if path == root {
         return Ok(());

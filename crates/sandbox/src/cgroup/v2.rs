@@ -32,8 +32,9 @@ pub(crate) fn prepare(
     Ok(Some(directory))
 }
 
-/// Makes the groups from the root down to `parent` and hands the controllers down through them. Cheap when it
-/// was done before; it must be done each time because another program may remove an empty parent.
+/// Makes the groups from the root down to `parent` and hands the controllers down through them.
+/// Cheap when it was done before; it must be done each time because another program may remove an
+/// empty parent.
 fn enable_controllers(layout: &Layout, root: &Path, parent: &Path) -> Result<(), CgroupError> {
     let wanted: Vec<&str> = layout.v2_wanted().collect();
     let below = parent.strip_prefix(root).unwrap_or(Path::new(""));
@@ -51,8 +52,8 @@ fn enable_controllers(layout: &Layout, root: &Path, parent: &Path) -> Result<(),
     Ok(())
 }
 
-/// Fails where processes live directly in a group that should hand controllers down (v2's rule of no inner
-/// processes): put the daemon into a group beside the parent.
+/// Fails where processes live directly in a group that should hand controllers down (v2's rule of
+/// no inner processes): put the daemon into a group beside the parent.
 fn enable(path: &Path, wanted: &[&str]) -> Result<(), CgroupError> {
     if wanted.is_empty() {
         return Ok(());

@@ -3,7 +3,8 @@
 use super::{CgroupError, Layout, V1Controller};
 use crate::spec::Resources;
 
-/// Length in microseconds of the period over which CPU time is limited (the kernel's and Docker's default).
+/// Length in microseconds of the period over which CPU time is limited (the kernel's and Docker's
+/// default).
 const CPU_PERIOD: u64 = 100_000;
 /// The kernel refuses a quota below one millisecond.
 const MIN_CPU_QUOTA: u64 = 1_000;
@@ -62,8 +63,8 @@ pub(super) fn limits(layout: &Layout, resources: &Resources) -> Result<Limits, C
         )?;
     }
     if let Some(memory) = resources.memory_bytes.filter(|n| *n > 0) {
-        // Memory first: v1 refuses a sum of memory and swap below the memory limit. Docker's default: as
-        // much swap as memory; v1's limit is for both together.
+        // Memory first: v1 refuses a sum of memory and swap below the memory limit. Docker's
+        // default: as much swap as memory; v1's limit is for both together.
         let both = memory.saturating_mul(2);
         limits.add(
             layout,

@@ -21,8 +21,8 @@ use crate::supervisor::EXIT_RUNNING;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a supervisor that accepted a connection may take to greet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often, and how long apart, connecting is tried while a supervisor is just coming or going: one that was
-/// killed holds its lock until the kernel has taken it down.
+/// How often, and how long apart, connecting is tried while a supervisor is just coming or going:
+/// one that was killed holds its lock until the kernel has taken it down.
 const CONNECT_TRIES: u32 = 100;
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// Most bytes that are read from a supervisor that could not start: its error.
@@ -31,8 +31,8 @@ const MAX_START_OUTPUT: u64 = 16 << 10;
 /// Where the supervisor lives and how to start one.
 #[derive(Clone, Debug)]
 pub struct SupervisorConfig {
-    /// Directory on a tmpfs for its socket and its records; created (0700) when absent. Empty after a
-    /// restart of the host.
+    /// Directory on a tmpfs for its socket and its records; created (0700) when absent. Empty after
+    /// a restart of the host.
     pub exec_root: PathBuf,
     /// Executable that contains [`crate::supervisor_main`]: usually this program.
     pub binary: PathBuf,
@@ -51,7 +51,8 @@ impl SupervisorConfig {
     }
 }
 
-/// Connects, or starts a supervisor and connects to it; again and again while one is coming or going.
+/// Connects, or starts a supervisor and connects to it; again and again while one is coming or
+/// going.
 pub(super) async fn connect_or_start(config: &SupervisorConfig) -> Result<Connected, ConnectError> {
     make_exec_root(&config.exec_root)?;
     let mut tries = 1;
@@ -136,7 +137,8 @@ async fn try_connect_or_start(config: &SupervisorConfig) -> Result<Connected, At
     }
 }
 
-/// Starts a supervisor and waits until it listens. It says `ready`, or why not, on its standard output.
+/// Starts a supervisor and waits until it listens. It says `ready`, or why not, on its standard
+/// output.
 async fn spawn(config: &SupervisorConfig) -> Result<(), Attempt> {
     let spawn_error = |source| {
         Attempt::Failed(ConnectError::Spawn {
@@ -144,8 +146,8 @@ async fn spawn(config: &SupervisorConfig) -> Result<(), Attempt> {
             source,
         })
     };
-    // Nothing here may need a fork (no pre_exec, no working directory): std then uses posix_spawn, which
-    // does not copy the daemon's page tables. tokio reaps the child whenever it ends.
+    // Nothing here may need a fork (no pre_exec, no working directory): std then uses posix_spawn,
+    // which does not copy the daemon's page tables. tokio reaps the child whenever it ends.
     let mut child = tokio::process::Command::new(&config.binary)
         .args(&config.args)
         .arg("--exec-root")

@@ -53,7 +53,8 @@ pub enum ConnectError {
 /// Why a request to the supervisor failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ClientError {
-    /// The connection broke; whether the request was done is unknown until [`list`](super::Supervisor::list).
+    /// The connection broke; whether the request was done is unknown until
+    /// [`list`](super::Supervisor::list).
     #[error("the connection to the supervisor is lost")]
     Lost,
     /// The supervisor holds no such container.
@@ -84,7 +85,8 @@ pub enum StartError {
         /// Docker's: 127 not found, 126 not executable, 128 anything else.
         exit_code: i32,
     },
-    /// The connection failed; whether the container runs is unknown until [`list`](super::Supervisor::list).
+    /// The connection failed; whether the container runs is unknown until
+    /// [`list`](super::Supervisor::list).
     #[error(transparent)]
     Client(ClientError),
 }

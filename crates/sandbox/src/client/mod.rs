@@ -1,7 +1,7 @@
 //! The daemon's side: a connection to the host's supervisor, on tokio.
 //!
-//! [`Supervisor::connect_or_start`] finds the supervisor that an earlier daemon left, or starts one.
-//! After it, [`Supervisor::list`] says what runs and what ended in the meantime. When
+//! [`Supervisor::connect_or_start`] finds the supervisor that an earlier daemon left, or starts
+//! one. After it, [`Supervisor::list`] says what runs and what ended in the meantime. When
 //! [`Event::SupervisorLost`] comes, call `connect_or_start` again: a new supervisor kills by cgroup
 //! what its predecessor left and reports it as exited, so the daemon needs no second path for that.
 
@@ -59,8 +59,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Connects to the supervisor of `config.exec_root`, or starts one. The receiver first yields the
-    /// exits that nobody acknowledged yet.
+    /// Connects to the supervisor of `config.exec_root`, or starts one. The receiver first yields
+    /// the exits that nobody acknowledged yet.
     pub async fn connect_or_start(
         config: &SupervisorConfig,
     ) -> Result<(Supervisor, mpsc::UnboundedReceiver<Event>), ConnectError> {
@@ -94,8 +94,9 @@ impl Supervisor {
         }
     }
 
-    /// Starts a container; returns when its program has been executed. A caller that gives up waiting, or whose
-    /// connection breaks, may have started it all the same: [`Supervisor::list`] tells.
+    /// Starts a container; returns when its program has been executed. A caller that gives up
+    /// waiting, or whose connection breaks, may have started it all the same: [`Supervisor::list`]
+    /// tells.
     pub async fn start(&self, spec: ContainerSpec) -> Result<Started, StartError> {
         let reply = self.request(Request::Start(Box::new(spec))).await;
         match reply.map_err(StartError::Client)? {
@@ -130,8 +131,8 @@ impl Supervisor {
         self.done(Request::Acknowledge { id: id.to_owned() }).await
     }
 
-    /// Ends the supervisor. Refused while containers run. Exits that nobody acknowledged are kept for
-    /// the next one.
+    /// Ends the supervisor. Refused while containers run. Exits that nobody acknowledged are kept
+    /// for the next one.
     pub async fn shutdown(&self) -> Result<(), ClientError> {
         self.done(Request::Shutdown).await
     }

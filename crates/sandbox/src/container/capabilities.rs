@@ -146,8 +146,8 @@ pub(crate) const DEFAULT: CapabilitySet = CapabilitySet::of(&[
     Capability::AuditWrite,
 ]);
 
-/// The set that a container gets. `available` is what the supervisor itself has: `ALL` and the default
-/// ones are limited to it, what is asked by name and not available is an error.
+/// The set that a container gets. `available` is what the supervisor itself has: `ALL` and the
+/// default ones are limited to it, what is asked by name and not available is an error.
 pub(crate) fn resolve(
     add: &[String],
     drop: &[String],
@@ -238,7 +238,8 @@ struct Data {
 /// `_LINUX_CAPABILITY_VERSION_3`: 64 bits in two halves.
 const VERSION_3: u32 = 0x2008_0522;
 
-/// Sets the effective and permitted set of this thread; the inheritable and, with it, the ambient one become empty.
+/// Sets the effective and permitted set of this thread; the inheritable and, with it, the ambient
+/// one become empty.
 pub(crate) fn apply(set: CapabilitySet) -> io::Result<()> {
     let half = |bits: u64| Data {
         effective: bits as u32,

@@ -1,7 +1,8 @@
 //! One container, from the clone to its program: what its first process does to itself.
 //!
-//! All of this runs in the child, so that the supervisor never waits for it. The child is a copy of the
-//! single-threaded supervisor; it keeps only its standard streams and the pipe on which it reports.
+//! All of this runs in the child, so that the supervisor never waits for it. The child is a copy of
+//! the single-threaded supervisor; it keeps only its standard streams and the pipe on which it
+//! reports.
 
 pub(crate) mod capabilities;
 pub(crate) mod error;
@@ -56,7 +57,8 @@ pub(crate) struct ChildStreams {
     pub(crate) report: OwnedFd,
 }
 
-/// The namespaces that are made by the clone; the cgroup one is made later, after entering the groups.
+/// The namespaces that are made by the clone; the cgroup one is made later, after entering the
+/// groups.
 pub(crate) fn clone_flags(network: Network) -> u64 {
     let mut flags =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
@@ -84,7 +86,8 @@ pub(crate) fn run(launch: &Launch<'_>, streams: &ChildStreams) -> ! {
     unsafe { libc::_exit(if outcome.is_ok() { 1 } else { 2 }) }
 }
 
-/// Puts the streams where they belong and closes everything else, the supervisor's sockets included.
+/// Puts the streams where they belong and closes everything else, the supervisor's sockets
+/// included.
 fn take_streams(streams: &ChildStreams) -> io::Result<File> {
     let sources = [
         &streams.stdin,
@@ -207,8 +210,9 @@ fn build_root(launch: &Launch<'_>) -> Result<(), SetupError> {
     root.enter()
 }
 
-/// Last of all, the order matters: the filter while we may install it without no_new_privs, then the bounding set while
-/// we have CAP_SETPCAP, the user while we have CAP_SETUID, and the capabilities at the end.
+/// Last of all, the order matters: the filter while we may install it without no_new_privs, then
+/// the bounding set while we have CAP_SETPCAP, the user while we have CAP_SETUID, and the
+/// capabilities at the end.
 fn drop_privileges(launch: &Launch<'_>, user: &user::User) -> Result<(), SetupError> {
     // SAFETY: takes no pointers and cannot fail; Docker's mask.
     unsafe { libc::umask(0o022) };

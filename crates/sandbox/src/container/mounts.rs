@@ -27,8 +27,9 @@ enum Source {
     Tmpfs(Tmpfs),
 }
 
-/// Opens all sources on the host, before the host's mounts are cut off: only now they still belong to
-/// the host's peer groups, which `slave` and `shared` need. Sorted so that parents are mounted first.
+/// Opens all sources on the host, before the host's mounts are cut off: only now they still belong
+/// to the host's peer groups, which `slave` and `shared` need. Sorted so that parents are mounted
+/// first.
 pub(super) fn prepare(spec: &ContainerSpec) -> Result<Vec<Prepared>, SetupError> {
     let files = [
         ("/etc/hosts", &spec.hosts_file),

@@ -39,8 +39,8 @@ pub(super) fn environment(spec: &ContainerSpec, home: &str) -> Vec<String> {
     env
 }
 
-/// Enters the working directory. `chdir` may follow links only inside the root that was entered; a directory
-/// outside of it could only come from a leaked descriptor, which this refuses.
+/// Enters the working directory. `chdir` may follow links only inside the root that was entered; a
+/// directory outside of it could only come from a leaked descriptor, which this refuses.
 pub(super) fn enter_directory(cwd: &str) -> Result<(), SetupError> {
     let cwd = if cwd.is_empty() { "/" } else { cwd };
     let fail = |error: &dyn std::fmt::Display| {
@@ -82,7 +82,8 @@ pub(super) fn find(name: &str, env: &[String]) -> Result<String, SetupError> {
             Err(_) => {}
         }
     }
-    // Go's exec.LookPath, which makes Docker's text, calls a file that may not be executed not found.
+    // Go's exec.LookPath, which makes Docker's text, calls a file that may not be executed not
+    // found.
     let code = if denied { NOT_EXECUTABLE } else { NOT_FOUND };
     Err(SetupError::with_code(
         code,

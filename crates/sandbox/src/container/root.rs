@@ -97,8 +97,8 @@ impl Root {
         self.open(path, OFlags::PATH)
     }
 
-    /// Opens a directory of the root itself for a file system of the kernel. A link there would move the mount,
-    /// and what is masked below it, to another place: refused.
+    /// Opens a directory of the root itself for a file system of the kernel. A link there would
+    /// move the mount, and what is masked below it, to another place: refused.
     pub(super) fn plain_directory(&self, path: &str) -> Result<OwnedFd, SetupError> {
         let relative = Path::new(path.trim_start_matches('/'));
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
@@ -242,7 +242,8 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Setu
     detached.context(|| format!("cannot mount the overlay of {} layers", lower.len()))
 }
 
-/// The new mount API: one parameter for each layer, so there may be as many as the kernel stacks (500).
+/// The new mount API: one parameter for each layer, so there may be as many as the kernel stacks
+/// (500).
 fn overlay_by_context(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_set_string(context.as_fd(), "source", "overlay")?;
@@ -281,7 +282,8 @@ fn overlay_by_mount(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<
         name(upper)?,
         name(work)?
     );
-    // On the work directory, whose place no one looks at; cloned from there it is detached as the other way's.
+    // On the work directory, whose place no one looks at; cloned from there it is detached as the
+    // other way's.
     let options = std::ffi::CString::new(options)?;
     rustix::mount::mount(
         "overlay",

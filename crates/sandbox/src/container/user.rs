@@ -27,8 +27,8 @@ pub(super) fn resolve(user: &str) -> Result<User, SetupError> {
     lookup(user, &passwd, &group).map_err(SetupError::new)
 }
 
-/// An absent file is an empty one. The image may have put something else than a file there: it must not
-/// make us wait.
+/// An absent file is an empty one. The image may have put something else than a file there: it must
+/// not make us wait.
 fn read(path: &str) -> io::Result<String> {
     let file = std::fs::OpenOptions::new()
         .read(true)

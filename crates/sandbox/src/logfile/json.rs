@@ -75,7 +75,8 @@ pub(super) fn rfc3339_nano(nanos_since_1970: u64) -> String {
     text
 }
 
-/// Year, month and day of the Gregorian calendar. Counts years from March, so that the leap day is the last.
+/// Year, month and day of the Gregorian calendar. Counts years from March, so that the leap day is
+/// the last.
 fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     /// From 0000-03-01 to 1970-01-01.
     const DAYS_TO_1970: u64 = 719_468;

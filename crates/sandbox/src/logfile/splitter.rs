@@ -1,6 +1,7 @@
 //! From bytes to log entries: one per line, or per 16 KiB of a longer line, as Docker's copier.
 
-/// Docker's longest entry in bytes. An entry without a newline at its end continues in the next one.
+/// Docker's longest entry in bytes. An entry without a newline at its end continues in the next
+/// one.
 const MAX_ENTRY: usize = 16 << 10;
 
 /// What was read of a line that has not ended. It allocates only while there is something.

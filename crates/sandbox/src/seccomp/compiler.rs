@@ -1,6 +1,6 @@
-//! From lists of system calls to a BPF program: a binary search over ranges of numbers (a linear list
-//! of 300 comparisons would cost each first system call a microsecond), then blocks that look at
-//! arguments.
+//! From lists of system calls to a BPF program: a binary search over ranges of numbers (a linear
+//! list of 300 comparisons would cost each first system call a microsecond), then blocks that look
+//! at arguments.
 
 use std::collections::BTreeMap;
 
@@ -112,8 +112,8 @@ fn search(ranges: &[(u32, Action)], program: &mut Vec<sock_filter>) {
         return;
     }
     let (left, right) = ranges.split_at(ranges.len() / 2);
-    // A conditional jump reaches 255 instructions, which the upper levels exceed: the way to the right
-    // half is an unconditional jump, whose offset has 32 bits.
+    // A conditional jump reaches 255 instructions, which the upper levels exceed: the way to the
+    // right half is an unconditional jump, whose offset has 32 bits.
     program.push(jump(JUMP_GE, right[0].0, 0, 1));
     let to_right = program.len();
     program.push(statement(JUMP, 0));

@@ -14,7 +14,8 @@ pub(crate) use compiler::compile;
 /// as runc does by default.
 const SPEC_ALLOW: libc::c_ulong = 1 << 2;
 
-/// Puts a filter into force for this thread and all its children. Needs CAP_SYS_ADMIN or no_new_privs.
+/// Puts a filter into force for this thread and all its children. Needs CAP_SYS_ADMIN or
+/// no_new_privs.
 pub(crate) fn install(program: &[sock_filter]) -> io::Result<()> {
     let filter = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,

@@ -5,9 +5,10 @@ use libc::c_long;
 
 use crate::container::capabilities::Capability;
 
-/// The highest system call number that the profile's authors knew (`removexattrat`, Linux 6.13; from
-/// 424 on, numbers are the same on all architectures). What is newer gets ENOSYS, so that libraries fall back to
-/// an older call as they would on an older kernel; EPERM would make them give up.
+/// The highest system call number that the profile's authors knew (`removexattrat`, Linux 6.13;
+/// from 424 on, numbers are the same on all architectures). What is newer gets ENOSYS, so that
+/// libraries fall back to an older call as they would on an older kernel; EPERM would make them
+/// give up.
 pub(super) const NEWEST_KNOWN: c_long = 466;
 
 macro_rules! calls {

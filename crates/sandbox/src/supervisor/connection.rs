@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use crate::protocol::{self, HEADER, MAX_FRAME, RequestFrame, ServerFrame};
 
-/// Bytes that may wait for a client that does not read. It is cut off then: exits are kept until they are
-/// acknowledged, so it loses nothing when it comes back.
+/// Bytes that may wait for a client that does not read. It is cut off then: exits are kept until
+/// they are acknowledged, so it loses nothing when it comes back.
 const MAX_UNREAD: usize = 2 * MAX_FRAME;
 
 /// A client's connection.
@@ -38,8 +38,8 @@ impl Connection {
         !self.output.is_empty()
     }
 
-    /// Reads what is there and returns the complete requests. An error, the end of the stream among them, ends the
-    /// connection.
+    /// Reads what is there and returns the complete requests. An error, the end of the stream among
+    /// them, ends the connection.
     pub(super) fn read(&mut self, scratch: &mut [u8]) -> io::Result<Vec<RequestFrame>> {
         match self.stream.read(scratch) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -1,5 +1,5 @@
-//! A container in the supervisor's memory. What it needs only while it runs goes when it ends; 5000 of them are
-//! meant to fit.
+//! A container in the supervisor's memory. What it needs only while it runs goes when it ends; 5000
+//! of them are meant to fit.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,8 +16,8 @@ use crate::sys;
 const MAX_REPORT: usize = 64 << 10;
 /// Reads of one stream before others have their turn.
 const READS_PER_TURN: u32 = 1;
-/// Reads of a stream whose container ended: more than a pipe holds (64 KiB), but an end, should a process outside of the
-/// container have got hold of its output and write on.
+/// Reads of a stream whose container ended: more than a pipe holds (64 KiB), but an end, should a
+/// process outside of the container have got hold of its output and write on.
 const READS_AT_END: u32 = 64;
 
 /// Who waits for a start.

@@ -101,7 +101,8 @@ impl Server {
         }
     }
 
-    /// Returns why there is no program, if there is none: then the child ends by itself, which is awaited.
+    /// Returns why there is no program, if there is none: then the child ends by itself, which is
+    /// awaited.
     fn report_ended(&mut self, number: u64) -> Option<Outcome> {
         let container = self.containers.get_mut(&number)?;
         let live = container.live.as_mut()?;

@@ -8,8 +8,9 @@
 //!            container one in memory: streams, log, the report of its set-up
 //! ```
 //!
-//! It sleeps in epoll without a timer; only while the kernel still holds a cgroup that must go does it look
-//! again after some milliseconds. Everything that may block for long is the child's business.
+//! It sleeps in epoll without a timer; only while the kernel still holds a cgroup that must go does
+//! it look again after some milliseconds. Everything that may block for long is the child's
+//! business.
 
 mod connection;
 mod container;

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use crate::sys::check;
 
-/// Whose descriptor is ready. The numbers are given out once, so an event for something that has just gone
-/// meets nobody.
+/// Whose descriptor is ready. The numbers are given out once, so an event for something that has
+/// just gone meets nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Listener,
@@ -82,7 +82,8 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, fd, data, flags)?)
     }
 
-    /// Must precede closing: a child that has not closed its copy yet would keep the registration alive.
+    /// Must precede closing: a child that has not closed its copy yet would keep the registration
+    /// alive.
     pub(super) fn remove(&self, fd: impl AsFd) {
         // Not registered is as good.
         let _ = epoll::delete(&self.epoll, fd);
@@ -118,7 +119,8 @@ impl Poller {
     }
 }
 
-/// A descriptor that is readable when a child ended or someone asks us to end; both signals are blocked from now on.
+/// A descriptor that is readable when a child ended or someone asks us to end; both signals are
+/// blocked from now on.
 pub(super) fn signals() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset, and the pointers are valid for the calls.
     unsafe {

@@ -26,11 +26,13 @@ use crate::sys;
 
 /// Bytes read at once, from containers and clients: what a pipe holds.
 const SCRATCH: usize = 64 << 10;
-/// Set-ups at once for each CPU: more only wait for each other (the kernel's locks on namespaces and mounts).
+/// Set-ups at once for each CPU: more only wait for each other (the kernel's locks on namespaces
+/// and mounts).
 const STARTS_PER_CPU: usize = 2;
 /// Set-ups at once on a host of one CPU.
 const MIN_STARTS: usize = 4;
-/// How long apart the removal of an ended container's cgroup is tried: the kernel may hold it for some milliseconds.
+/// How long apart the removal of an ended container's cgroup is tried: the kernel may hold it for
+/// some milliseconds.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(25);
 
 /// A start that waits for others to be done.
@@ -211,7 +213,8 @@ impl Server {
         }
     }
 
-    /// A client that is gone cannot know of starts that have not begun: they must not happen behind its back.
+    /// A client that is gone cannot know of starts that have not begun: they must not happen behind
+    /// its back.
     fn disconnect(&mut self, number: u64) {
         if let Some(connection) = self.connections.remove(&number) {
             self.poller.remove(connection.fd());

@@ -96,9 +96,10 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<PathBuf, StartupErr
     }
 }
 
-/// Executes this program once more from a read-only mount that exists nowhere else. A container's first
-/// process is, until its exec, this program: an image whose program is a link to `/proc/self/exe` would otherwise get hold of
-/// the host's file and could overwrite it (as in CVE-2019-5736). Without success it goes on as it is.
+/// Executes this program once more from a read-only mount that exists nowhere else. A container's
+/// first process is, until its exec, this program: an image whose program is a link to
+/// `/proc/self/exe` would otherwise get hold of the host's file and could overwrite it (as in
+/// CVE-2019-5736). Without success it goes on as it is.
 fn seal() {
     if std::env::var_os(SEALED).is_some() {
         // SAFETY: there is one thread.
@@ -213,7 +214,8 @@ fn launcher() -> Result<Launcher, StartupError> {
     ))
 }
 
-/// Each container takes up to four descriptors here. Returns what containers shall get: the limit as it was.
+/// Each container takes up to four descriptors here. Returns what containers shall get: the limit
+/// as it was.
 fn raise_open_files() -> libc::rlimit {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
