@@ -35,6 +35,7 @@ const WATCH_AGAIN: Duration = Duration::from_millis(100);
 /// Stands for election whenever the leader is missed. Ends with the node.
 pub(crate) async fn campaign(inner: Arc<Inner>) {
     let mut timeout = inner.draw_election_timeout();
+    let mut last: Option<Instant> = None;
     loop {
         let metrics = inner.metrics();
         if !may_stand(&inner, &metrics) {
@@ -42,11 +43,13 @@ pub(crate) async fn campaign(inner: Arc<Inner>) {
             continue;
         }
         let alone = metrics.membership_config.voter_ids().count() == 1;
-        let deadline = if alone {
+        let due = if alone {
             Instant::now()
         } else {
             deadline(&inner, &metrics, timeout)
         };
+        // Each candidacy gets its time, however slow the disk: no storms.
+        let deadline = last.map_or(due, |last| due.max(last + timeout));
         if Instant::now() < deadline {
             tokio::select! {
                 () = tokio::time::sleep_until(deadline.into()) => {}
@@ -65,11 +68,9 @@ pub(crate) async fn campaign(inner: Arc<Inner>) {
         tracing::info!(term = metrics.current_term, "standing for election");
         inner.contact.note_election();
         timeout = inner.draw_election_timeout();
+        last = Some(Instant::now());
         if inner.raft.trigger().elect().await.is_err() {
             return;
-        }
-        if alone {
-            tokio::time::sleep(inner.config.heartbeat).await;
         }
     }
 }
@@ -85,20 +86,17 @@ fn may_stand(inner: &Inner, metrics: &Metrics) -> bool {
 /// When this member stands for election, if it hears nothing until then.
 fn deadline(inner: &Inner, metrics: &Metrics, timeout: Duration) -> Instant {
     let usual = inner.contact.quiet_since() + timeout;
-    if !inner.contact.is_gone(metrics.current_term) {
+    let Some(heard) = inner.contact.vacant_since(metrics.current_term) else {
         return usual;
-    }
+    };
     let gone = metrics.current_leader;
     let others = metrics
         .membership_config
         .voter_ids()
         .filter(|id| Some(*id) != gone);
     let rank = others.filter(|id| *id < inner.me()).count();
-    let early = inner.contact.heard()
-        + inner.lease()
-        + LEASE_MARGIN
-        + RANK_STEP * u32::try_from(rank).unwrap_or(0);
-    early.min(usual)
+    let step = RANK_STEP * u32::try_from(rank).unwrap_or(0);
+    usual.min(heard + inner.lease() + LEASE_MARGIN + step)
 }
 
 /// Asks the other voters whether they miss the leader as well.

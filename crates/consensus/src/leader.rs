@@ -41,6 +41,7 @@ pub(crate) async fn observe(inner: Arc<Inner>) {
         inner.leadership.send_if_modified(|current| {
             let changed = current.halted.is_none() && *current != next;
             if changed {
+                announce(current, &next);
                 *current = next;
             }
             changed
@@ -54,6 +55,27 @@ pub(crate) async fn observe(inner: Arc<Inner>) {
                 Err(_) => return,
             },
             () = tokio::time::sleep(inner.config.heartbeat / 2) => {}
+        }
+    }
+}
+
+/// Says in the log what an operator wants to know.
+fn announce(old: &Leadership, new: &Leadership) {
+    if old.i_lead != new.i_lead {
+        let text = if new.i_lead {
+            "this manager leads"
+        } else {
+            "this manager leads no longer"
+        };
+        tracing::info!(term = new.term, "{text}");
+    } else if old.leader != new.leader && !new.i_lead {
+        match &new.leader {
+            Some(leader) => tracing::info!(
+                term = new.term,
+                leader = leader.node_id,
+                "this manager follows"
+            ),
+            None => tracing::info!(term = new.term, "no leader is known"),
         }
     }
 }
@@ -129,6 +151,7 @@ pub(crate) async fn beat(inner: Arc<Inner>) {
         if is_leader(&inner, &now)
             && !inner.is_stalled()
             && !inner.stepping_down.load(Ordering::Acquire)
+            && inner.halted().is_none()
         {
             beat_all(&inner, &now);
         }

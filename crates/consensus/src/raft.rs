@@ -48,6 +48,7 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         start::abort_tasks(&self.inner);
+        self.inner.halt(Halt::ShutDown);
         let raft = self.inner.raft.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { raft.shutdown().await });
@@ -277,6 +278,7 @@ impl Raft {
         let inner = &self.handle.inner;
         let led = inner.metrics().current_leader == Some(inner.me()) && inner.members().len() > 1;
         inner.halt(Halt::ShutDown);
+        inner.raft.runtime_config().heartbeat(false);
         inner.closing.send_replace(true);
         if led {
             tokio::time::sleep(FAREWELL).await;

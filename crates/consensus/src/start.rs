@@ -168,8 +168,23 @@ fn open(config: &Config, sync: wal::Sync) -> Result<Opened, StartError> {
         .mode(0o700)
         .create(dir)
         .map_err(io_error("create", dir))?;
+    if let Some(parent) = dir.parent() {
+        // The log is of no use after a power loss when its directory is gone.
+        segment::sync_dir(parent).map_err(io_error("sync", parent))?;
+    }
     let lock = lock(dir)?;
     let snapshots = SnapshotStore::open(dir, raft_id)?;
+    let fresh = segment::list(dir)
+        .map_err(io_error("list", dir))?
+        .is_empty();
+    if fresh && snapshots.current().is_some() {
+        let what = "there is a snapshot, but the log with this member's vote is missing".to_owned();
+        return Err(StartError::Corrupt {
+            path: dir.clone(),
+            offset: 0,
+            what,
+        });
+    }
     let wal = Wal::open(
         dir,
         Options {

@@ -80,9 +80,116 @@ async fn leaders_are_killed_and_nothing_acknowledged_is_lost() {
         );
         assert_eq!(node.toy().entries(), cluster.nodes[0].toy().entries());
     }
+    let terms = cluster.nodes[0].leadership().term;
     let (p50, max) = p50_max(times);
-    println!("leader kill to next accepted write, {rounds} rounds: p50 {p50:?}, max {max:?}");
+    println!(
+        "leader kill to next accepted write, {rounds} rounds, {terms} terms: p50 {p50:?}, max {max:?}"
+    );
+    assert!(
+        terms <= 4 * (rounds as u64 + 1),
+        "a storm of elections: {terms} terms"
+    );
     assert!(max < Duration::from_secs(5), "{max:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_back_at_once_leads_on_or_is_replaced() {
+    let mut cluster = Cluster::new();
+    cluster.form(3).await;
+    for round in 0..5 {
+        let leader = cluster.leader().await;
+        cluster.write(format!("before {round}").as_bytes()).await;
+        cluster.nodes[leader].kill();
+        // Long enough for the others to see that the port refuses, shorter than the lease.
+        tokio::time::sleep(Duration::from_millis(50 * round)).await;
+        cluster.start(leader).await;
+        let last = cluster
+            .write(format!("after {round}").as_bytes())
+            .await
+            .index;
+        cluster.settle(last).await;
+        let leader = cluster.leader().await;
+        let id = cluster.nodes[leader].id();
+        eventually("all members to know the leader", || {
+            let knows =
+                |known: Option<crate::Member>| known.is_some_and(|known| known.raft_id == id);
+            cluster
+                .running()
+                .all(|node| knows(node.leadership().leader))
+                .then_some(())
+        })
+        .await;
+    }
+}
+
+/// The leader dies at any point of a change of the voters: whoever leads next ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_members_survives_its_leader() {
+    let mut cluster = Cluster::new();
+    cluster.form(3).await;
+    let fourth = cluster.prepare(4, "node4");
+    cluster.start(fourth).await;
+    let mut times = Vec::new();
+    for round in 0..8_u64 {
+        let leader = cluster.leader().await;
+        let raft = cluster.nodes[leader].raft().clone();
+        let member = cluster.nodes[fourth].member.clone();
+        let change = tokio::spawn(async move { raft.add_member(member).await });
+        tokio::time::sleep(Duration::from_millis(round * 3)).await;
+        cluster.nodes[leader].kill();
+        // The caller ends with the process.
+        change.abort();
+        let succeeded = matches!(change.await, Ok(Ok(())));
+        let started = Instant::now();
+        let heir = cluster.leader_but(Some(leader)).await;
+        times.push(started.elapsed());
+        cluster.start(leader).await;
+        let raft = cluster.nodes[heir].raft().clone();
+        if succeeded {
+            assert!(
+                raft.members()
+                    .iter()
+                    .any(|member| member.raft_id == 4 && member.voter),
+                "round {round}"
+            );
+        }
+        // Adding is idempotent from whatever is left, and then all goes its way.
+        let deadline = Instant::now() + PATIENCE;
+        for step in ["add", "remove"] {
+            loop {
+                let leader = cluster.leader().await;
+                let raft = cluster.nodes[leader].raft().clone();
+                let result = match step {
+                    "add" => raft.add_member(cluster.nodes[fourth].member.clone()).await,
+                    _ => match raft.remove_member(4).await {
+                        Err(crate::MembershipError::NotFound(4)) => Ok(()),
+                        other => other,
+                    },
+                };
+                let Err(error) = result else { break };
+                assert!(
+                    Instant::now() < deadline,
+                    "round {round}, {step}: {error}, {}",
+                    cluster.describe()
+                );
+            }
+        }
+        let members = raft.members();
+        drop(raft);
+        assert_eq!(
+            members.iter().filter(|member| member.voter).count(),
+            3,
+            "round {round}: {members:?}"
+        );
+        // Removed for good: it joins again under a new directory only.
+        halted(&cluster.nodes[fourth], &Halt::Removed).await;
+        cluster.nodes[fourth].kill();
+        std::fs::remove_dir_all(&cluster.nodes[fourth].dir).expect("remove");
+        cluster.start(fourth).await;
+    }
+    let (p50, max) = p50_max(times);
+    println!("leader kill amid a change of members to the next leader: p50 {p50:?}, max {max:?}");
+    assert!(max < Duration::from_secs(3), "{max:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,15 +6,18 @@ use std::sync::{Arc, Mutex};
 use crate::machine::{SnapshotEncoder, StateMachine};
 use crate::{Connector, Member};
 
-/// Remembers every entry with its index.
+/// Entries with their indexes.
+pub(super) type Entries = Vec<(u64, Vec<u8>)>;
+
+/// Remembers every entry.
 #[derive(Default)]
 pub(super) struct Toy {
-    entries: Mutex<Arc<Vec<(u64, Vec<u8>)>>>,
+    entries: Mutex<Arc<Entries>>,
     members: Mutex<Vec<Member>>,
 }
 
 impl Toy {
-    pub(super) fn entries(&self) -> Arc<Vec<(u64, Vec<u8>)>> {
+    pub(super) fn entries(&self) -> Arc<Entries> {
         Arc::clone(&self.entries.lock().expect("lock"))
     }
 

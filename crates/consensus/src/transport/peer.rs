@@ -67,6 +67,7 @@ impl Peers {
             acked: Mutex::default(),
             silent_since: Mutex::default(),
             beating: AtomicBool::default(),
+            missed: AtomicBool::default(),
         });
         known.insert(member.raft_id, Arc::clone(&peer));
         peer
@@ -103,6 +104,8 @@ pub(crate) struct Peer {
     silent_since: Mutex<Option<Instant>>,
     /// A heartbeat is under way.
     beating: AtomicBool,
+    /// It was said in the log that this member does not answer.
+    missed: AtomicBool,
 }
 
 impl Peer {
@@ -135,6 +138,9 @@ impl Peer {
             .silent_since
             .lock()
             .expect("no panic while it is locked") = None;
+        if self.missed.swap(false, Ordering::AcqRel) {
+            tracing::info!(node = self.member.node_id, "a manager answers again");
+        }
     }
 
     /// Notes that a heartbeat was not answered. Returns whether it is time to connect anew.
@@ -147,6 +153,13 @@ impl Peer {
         let expired = since.get_or_insert(now).elapsed() >= RECONNECT_AFTER;
         if expired {
             *since = Some(now);
+            if !self.missed.swap(true, Ordering::AcqRel) {
+                tracing::warn!(
+                    node = self.member.node_id,
+                    addr = self.member.addr,
+                    "a manager does not answer"
+                );
+            }
         }
         expired
     }

@@ -345,3 +345,81 @@ async fn writes_that_wait_share_a_sync() {
     );
     close(&wal);
 }
+
+/// Loses the power during the `fatal`-th sync: of what was written since the sync before, each sector reached the disk
+/// or did not, as `random` says.
+fn lose_power(dir: &Path, fatal: u64, random: u64) -> Wal {
+    const SECTOR: usize = 512;
+    let count = AtomicU64::new(0);
+    let before: Mutex<(u64, Vec<u8>)> = Mutex::default();
+    let dir_copy = dir.to_owned();
+    let sync: Sync = Arc::new(move |_| {
+        let newest = *segment::list(&dir_copy)?.last().expect("a segment");
+        let path = segment::path(&dir_copy, newest);
+        let written = std::fs::read(&path)?;
+        let mut before = before.lock().expect("lock");
+        if before.0 != newest || before.1.is_empty() {
+            // A new segment: all but its header are zeros on the disk.
+            let head = frame::decode(frame::seed(ME, newest), &written, 0).expect("a header");
+            let mut fresh = written.clone();
+            fresh[frame::size(head.len())..].fill(0);
+            *before = (newest, fresh);
+        }
+        if count.fetch_add(1, Ordering::SeqCst) + 1 == fatal {
+            let mut disk = before.1.clone();
+            let mut dice = random | 1;
+            for (old, new) in disk.chunks_mut(SECTOR).zip(written.chunks(SECTOR)) {
+                dice ^= dice << 13;
+                dice ^= dice >> 7;
+                dice ^= dice << 17;
+                if dice & 1 == 1 {
+                    old.copy_from_slice(new);
+                }
+            }
+            std::fs::write(&path, disk)?;
+            return Err(io::Error::other("the power is gone"));
+        }
+        before.1 = written;
+        Ok(())
+    });
+    Wal::open(dir, Options { sync, ..options() }).expect("opens")
+}
+
+#[tokio::test]
+async fn a_power_loss_at_any_sync_loses_nothing_acknowledged() {
+    for round in 0..120_u64 {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let wal = lose_power(
+            dir.path(),
+            1 + round % 40,
+            round.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1,
+        );
+        let mut acknowledged = 0;
+        // Batches of one to five entries, from one to several sectors.
+        for batch in 0..60_u64 {
+            let entries: Vec<_> = (0..1 + batch % 5)
+                .map(|n| entry(1, acknowledged + n, 50 + (batch as usize * 97) % 1500))
+                .collect();
+            let len = entries.len() as u64;
+            if sync(|done| wal.append(entries, done)).is_err() {
+                break;
+            }
+            acknowledged += len;
+        }
+        close(&wal);
+        let again = open(dir.path());
+        let found = terms(&again).await;
+        assert!(
+            found.len() as u64 >= acknowledged,
+            "round {round}: {} of {acknowledged}",
+            found.len()
+        );
+        append(&again, 2, found.len() as u64..found.len() as u64 + 3);
+        close(&again);
+        assert_eq!(
+            terms(&open(dir.path())).await.len(),
+            found.len() + 3,
+            "round {round}"
+        );
+    }
+}
