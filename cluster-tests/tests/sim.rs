@@ -12,12 +12,15 @@ const ENOUGH_FAILURES: usize = 5;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number is wanted")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text}: a number is wanted")),
+    )
 }
 
 /// One run with everything it does, for a look at a failure.
 fn one(seed: u64) {
-    match sim::run_traced(seed) {
+    match sim::run_traced(seed, usize::MAX) {
         Ok(summary) => println!("seed {seed}: {summary:?}"),
         Err(failure) => panic!("{failure}"),
     }
@@ -61,7 +64,10 @@ fn the_rules_hold_on_every_seed() {
         }
     });
     let total = total.into_inner().expect("no panic");
-    println!("{seeds} seeds in {:.1} s: {total:?}", begun.elapsed().as_secs_f64());
+    println!(
+        "{seeds} seeds in {:.1} s: {total:?}",
+        begun.elapsed().as_secs_f64()
+    );
     let failures = failures.into_inner().expect("no panic");
     for failure in failures.iter().skip(1) {
         println!("seed {}: {}", failure.seed, failure.what);

@@ -7,9 +7,7 @@ use super::{CALM, MANAGERS, REQUESTS};
 use model::change::RequestId;
 use model::control::{ControlError, Write, WriteRequest, Written};
 use model::node::Availability;
-use model::service::{
-    FailureAction, Mode, Service, ServiceSpec, UpdateConfig, UpdateOrder,
-};
+use model::service::{FailureAction, Mode, Service, ServiceSpec, UpdateConfig, UpdateOrder};
 use model::task::{
     Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy, TaskSpec,
 };
@@ -53,7 +51,9 @@ impl Clients {
     /// Requests without an answer.
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, &Write)> {
         let requests = self.requests.iter().enumerate();
-        requests.filter(|(_, r)| r.answer.is_none()).map(|(i, r)| (i, &r.write.write))
+        requests
+            .filter(|(_, r)| r.answer.is_none())
+            .map(|(i, r)| (i, &r.write.write))
     }
     fn is_done(&self, request: usize) -> bool {
         self.requests[request].answer.is_some()
@@ -63,7 +63,11 @@ impl Clients {
 impl World {
     /// Requests come in bursts, so that some meet in one entry.
     pub(super) fn next_request(&mut self) {
-        let burst = if self.rng.chance(20) { 2 + self.rng.below(3) } else { 1 };
+        let burst = if self.rng.chance(20) {
+            2 + self.rng.below(3)
+        } else {
+            1
+        };
         for _ in 0..burst {
             if let Some(write) = self.think() {
                 self.ask(write);
@@ -78,12 +82,16 @@ impl World {
 
     /// Sends a new request.
     pub(super) fn ask(&mut self, write: Write) {
-        self.trace(|| format!("request {}: {}", self.clients.count(), describe(&write)));
+        let request = self.clients.count();
+        self.trace(|| format!("request {request}: {}", describe(&write)));
         let id = RequestId(u128::from(self.rng.next()) << 64 | u128::from(self.rng.next()));
         let write = WriteRequest { id, write };
-        self.clients.requests.push(Request { write, attempt: 0, answer: None });
+        self.clients.requests.push(Request {
+            write,
+            attempt: 0,
+            answer: None,
+        });
         self.summary.requests += 1;
-        let request = self.clients.count() - 1;
         self.try_request(request, 0);
         if self.rng.chance(TWICE) {
             self.send(request);
@@ -116,7 +124,14 @@ impl World {
         };
         let life = self.managers[leader].life;
         let delay = self.net.latency(&mut self.rng);
-        self.after(delay, Event::Arrive { manager: leader, life, request });
+        self.after(
+            delay,
+            Event::Arrive {
+                manager: leader,
+                life,
+                request,
+            },
+        );
     }
 
     fn leader_known_to(&self, manager: Id) -> Option<Id> {
@@ -126,7 +141,9 @@ impl World {
         if self.managers[manager].leading.is_some() {
             return Some(manager);
         }
-        self.log.leader.filter(|leader| self.net.reaches(manager, *leader))
+        self.log
+            .leader
+            .filter(|leader| self.net.reaches(manager, *leader))
     }
 
     /// Not to know is no answer: the same request is sent again.
@@ -171,7 +188,11 @@ impl World {
         let mut task = TaskSpec::clone(&spec.task);
         match self.rng.below(12) {
             0..=4 => task.force_update += 1,
-            5 => spec.mode = Mode::Replicated { replicas: Some(self.rng.below(7) as u64) },
+            5 => {
+                spec.mode = Mode::Replicated {
+                    replicas: Some(self.rng.below(7) as u64),
+                }
+            }
             6 => task.container.image = self.image(),
             7 => {
                 let value = self.rng.below(3).to_string();
@@ -183,7 +204,9 @@ impl World {
             _ => {
                 task.force_update += 1;
                 spec.update = Some(self.update_config());
-                spec.mode = Mode::Replicated { replicas: Some(1 + self.rng.below(6) as u64) };
+                spec.mode = Mode::Replicated {
+                    replicas: Some(1 + self.rng.below(6) as u64),
+                };
             }
         }
         spec.task = Arc::new(task);
@@ -207,7 +230,11 @@ impl World {
             }
             _ => spec.availability = Availability::Active,
         }
-        Write::UpdateNode { id: node.id.clone(), version: node.meta.version, spec }
+        Write::UpdateNode {
+            id: node.id.clone(),
+            version: node.meta.version,
+            spec,
+        }
     }
 
     fn remove_node(&mut self, nodes: &[Arc<Node>]) -> Option<Write> {
@@ -216,7 +243,10 @@ impl World {
             return None;
         }
         let id = self.rng.pick(&workers).id.clone();
-        Some(Write::RemoveNode { id, force: self.rng.chance(70) })
+        Some(Write::RemoveNode {
+            id,
+            force: self.rng.chance(70),
+        })
     }
 
     fn update_cluster(&mut self) -> Option<Write> {
@@ -250,7 +280,9 @@ impl World {
         ServiceSpec {
             name,
             task: Arc::new(task),
-            mode: Mode::Replicated { replicas: Some(1 + self.rng.below(6) as u64) },
+            mode: Mode::Replicated {
+                replicas: Some(1 + self.rng.below(6) as u64),
+            },
             update: Some(self.update_config()),
             ..Default::default()
         }
@@ -276,7 +308,11 @@ impl World {
             },
             monitor: Some(self.rng.millis(0, 5000)),
             max_failure_ratio: *self.rng.pick(&[0.0, 0.3, 1.0]),
-            order: if first { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
+            order: if first {
+                UpdateOrder::StartFirst
+            } else {
+                UpdateOrder::StopFirst
+            },
         }
     }
 
@@ -291,7 +327,11 @@ impl World {
             condition,
             delay: Some(Duration::from_secs(1)),
             max_attempts: if bounded { 3 } else { 0 },
-            window: if bounded { Duration::from_secs(30) } else { Duration::ZERO },
+            window: if bounded {
+                Duration::from_secs(30)
+            } else {
+                Duration::ZERO
+            },
         })
     }
 
@@ -313,14 +353,19 @@ impl World {
     pub(super) fn tidy(&mut self) {
         let nodes: Vec<Arc<Node>> = self.checker.reference.nodes().cloned().collect();
         for node in nodes {
-            let asked = |write: &Write| matches!(write, Write::UpdateNode { id, .. } if *id == node.id);
+            let asked =
+                |write: &Write| matches!(write, Write::UpdateNode { id, .. } if *id == node.id);
             let under_way = self.clients.open().any(|(_, write)| asked(write));
             if node.spec.availability != Availability::Active && !under_way {
                 let spec = NodeSpec {
                     availability: Availability::Active,
                     ..node.spec.clone()
                 };
-                self.ask(Write::UpdateNode { id: node.id.clone(), version: node.meta.version, spec });
+                self.ask(Write::UpdateNode {
+                    id: node.id.clone(),
+                    version: node.meta.version,
+                    spec,
+                });
             }
         }
         self.after(Duration::from_secs(2), Event::Tidy);
@@ -335,11 +380,17 @@ fn describe(write: &Write) -> String {
         }
         Write::RemoveService(id) => format!("remove service {id}"),
         Write::UpdateNode { id, version, spec } => {
-            format!("update node {id} from {version} {:?} {:?}", spec.availability, spec.labels)
+            format!(
+                "update node {id} from {version} {:?} {:?}",
+                spec.availability, spec.labels
+            )
         }
         Write::RemoveNode { id, force } => format!("remove node {id} force {force}"),
         Write::UpdateCluster { version, spec, .. } => {
-            format!("update cluster from {version} history {}", spec.task_history_limit)
+            format!(
+                "update cluster from {version} history {}",
+                spec.task_history_limit
+            )
         }
     }
 }
@@ -357,7 +408,13 @@ fn sketch(spec: &ServiceSpec) -> String {
         update.monitor(),
         update.max_failure_ratio,
         update.failure_action,
-        spec.task.restart.as_ref().map(|r| (r.condition, r.max_attempts)),
-        spec.task.placement.as_ref().map(|p| (&p.constraints, p.max_replicas)),
+        spec.task
+            .restart
+            .as_ref()
+            .map(|r| (r.condition, r.max_attempts)),
+        spec.task
+            .placement
+            .as_ref()
+            .map(|p| (&p.constraints, p.max_replicas)),
     )
 }

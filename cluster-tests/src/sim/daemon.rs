@@ -1,9 +1,9 @@
 //! A daemon: the real worker, its journal, its search for the leader.
 
+use super::MANAGERS;
 use super::events::{DownMessage, Event, Id, UpMessage};
 use super::host::Journal;
 use super::world::World;
-use super::MANAGERS;
 use agent::worker::{Input, JournalRecord, JournalWrite, Output, Worker};
 use model::{DesiredState, TaskId, TaskState, TaskStatus, Timestamp};
 use std::time::Duration;
@@ -42,7 +42,12 @@ impl Journal {
     }
 
     fn records(&self) -> Vec<JournalRecord> {
-        let tasks = self.tasks.values().cloned().map(Box::new).map(JournalRecord::Task);
+        let tasks = self
+            .tasks
+            .values()
+            .cloned()
+            .map(Box::new)
+            .map(JournalRecord::Task);
         tasks.chain(self.index.map(JournalRecord::Index)).collect()
     }
 }
@@ -57,7 +62,12 @@ impl World {
         if !self.hosts[host].powered || self.hosts[host].daemon.is_some() {
             return;
         }
-        if self.checker.reference.node(&self.hosts[host].node).is_none() {
+        if self
+            .checker
+            .reference
+            .node(&self.hosts[host].node)
+            .is_none()
+        {
             return; // It waits to join.
         }
         self.trace(|| format!("daemon {host} starts"));
@@ -122,12 +132,18 @@ impl World {
     pub(super) fn step_worker(&mut self, host: Id, input: Input) {
         let now = self.host_clock(host);
         let life = self.hosts[host].life;
-        let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        let Some(daemon) = &mut self.hosts[host].daemon else {
+            return;
+        };
         let before = daemon.worker.index();
         let outputs = daemon.worker.step(now, input);
         let after = daemon.worker.index();
         if after < before {
-            self.fail(|| format!("older assignment after a newer one: host {host} went from {before} to {after}"));
+            self.fail(|| {
+                format!(
+                    "older assignment after a newer one: host {host} went from {before} to {after}"
+                )
+            });
         }
         for output in outputs {
             if self.failed.is_some() || !self.lives(host, life) {
@@ -153,7 +169,10 @@ impl World {
                 if let Some(daemon) = &mut state.daemon {
                     daemon.alarms += 1;
                     let number = daemon.alarms;
-                    self.at(Timestamp(at.0 - skew), Event::WorkerTick { host, life, number });
+                    self.at(
+                        Timestamp(at.0 - skew),
+                        Event::WorkerTick { host, life, number },
+                    );
                 }
             }
         }
@@ -199,7 +218,11 @@ impl World {
     fn check_report(&mut self, host: Id, id: &TaskId, status: &TaskStatus) {
         let state = &self.hosts[host];
         if status.state >= TaskState::Running {
-            let written = state.journal.tasks.get(id).map(|record| record.status.state);
+            let written = state
+                .journal
+                .tasks
+                .get(id)
+                .map(|record| record.status.state);
             if written.is_none_or(|written| written < status.state) {
                 self.fail(|| format!("journal before report: host {host} told {} of {id}, its journal says {written:?}", status.state));
                 return;
@@ -209,7 +232,12 @@ impl World {
         if status.state == TaskState::Running && !state.started.contains(id) {
             self.fail(|| format!("host {host} told that {id} runs, which it never started"));
         } else if status.state.is_terminal() && runs {
-            self.fail(|| format!("host {host} told that {id} is {}, and it runs", status.state));
+            self.fail(|| {
+                format!(
+                    "host {host} told that {id} is {}, and it runs",
+                    status.state
+                )
+            });
         }
     }
 
@@ -241,11 +269,20 @@ impl World {
             daemon.session = Some(session);
             daemon.welcomed = false;
         }
-        self.after(WELCOME, Event::ConnectTimeout { host, life, session });
+        self.after(
+            WELCOME,
+            Event::ConnectTimeout {
+                host,
+                life,
+                session,
+            },
+        );
     }
 
     fn connect_later(&mut self, host: Id, life: u64) {
-        let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        let Some(daemon) = &mut self.hosts[host].daemon else {
+            return;
+        };
         let pause = daemon.backoff;
         daemon.backoff = (pause * 2).min(MAX_BACKOFF);
         self.after(pause, Event::Connect { host, life });
@@ -260,7 +297,10 @@ impl World {
 
     /// A message of the leader arrives.
     pub(super) fn receive(&mut self, session: usize, message: DownMessage) {
-        let (host, life) = (self.sessions[session].host, self.sessions[session].host_life);
+        let (host, life) = (
+            self.sessions[session].host,
+            self.sessions[session].host_life,
+        );
         if !self.lives(host, life) {
             return;
         }
@@ -278,7 +318,9 @@ impl World {
         if !self.lives(host, life) {
             return;
         }
-        let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        let Some(daemon) = &mut self.hosts[host].daemon else {
+            return;
+        };
         if daemon.session != Some(session) {
             return;
         }

@@ -18,9 +18,16 @@ pub(super) enum Event {
     /// A client sends a request, for the nth time.
     Try { request: usize, attempt: u32 },
     /// A request arrives at a manager.
-    Arrive { manager: Id, life: u64, request: usize },
+    Arrive {
+        manager: Id,
+        life: u64,
+        request: usize,
+    },
     /// An answer arrives at the client.
-    Answer { request: usize, result: Result<Written, ControlError> },
+    Answer {
+        request: usize,
+        result: Result<Written, ControlError>,
+    },
     /// The entry under way reaches a majority.
     Commit { number: u64 },
     /// A follower hears how far the log is.
@@ -46,9 +53,21 @@ pub(super) enum Event {
     /// One side sees that the connection is gone.
     Broken { session: usize, side: Side },
     /// The executor has finished something.
-    Executed { host: Id, boot: u64, life: u64, task: TaskId, what: Work },
+    Executed {
+        host: Id,
+        boot: u64,
+        life: u64,
+        task: TaskId,
+        what: Work,
+    },
     /// A process ends by itself.
-    Exit { host: Id, boot: u64, task: TaskId, started: Timestamp, code: i64 },
+    Exit {
+        host: Id,
+        boot: u64,
+        task: TaskId,
+        started: Timestamp,
+        code: i64,
+    },
     /// Something goes wrong.
     Fault,
     /// A cut is mended, a slow network is fast again.
@@ -88,9 +107,14 @@ pub(super) enum Work {
 /// A message of an agent.
 #[derive(Clone, Debug)]
 pub(super) enum UpMessage {
-    Hello { description: NodeDescription },
+    Hello {
+        description: NodeDescription,
+    },
     Heartbeat,
-    Report { sequence: u64, updates: Vec<(TaskId, TaskStatus)> },
+    Report {
+        sequence: u64,
+        updates: Vec<(TaskId, TaskStatus)>,
+    },
     NeedComplete,
 }
 

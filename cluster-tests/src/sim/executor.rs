@@ -30,13 +30,32 @@ impl World {
             Action::Stop(id) => {
                 self.hosts[host].given_up.insert(id.clone());
                 let slow = self.rng.chance(10);
-                let time = if slow { self.rng.millis(2000, 10_000) } else { self.rng.millis(5, 500) };
+                let time = if slow {
+                    self.rng.millis(2000, 10_000)
+                } else {
+                    self.rng.millis(5, 500)
+                };
                 (id, Work::Stop, time)
             }
             Action::Remove(id) => (id, Work::Remove, self.rng.millis(5, 50)),
         };
+        // What makes a container is not waited for: a stop cancels it.
+        let free = self.hosts[host].busy.get(&task).copied();
+        let at = free.map_or(self.now, |free| free.max(self.now)) + time;
+        if what != Work::Prepare {
+            self.hosts[host].busy.insert(task.clone(), at);
+        }
         let (boot, life) = (self.hosts[host].boot, self.hosts[host].life);
-        self.after(time, Event::Executed { host, boot, life, task, what });
+        self.at(
+            at,
+            Event::Executed {
+                host,
+                boot,
+                life,
+                task,
+                what,
+            },
+        );
     }
 
     /// An action is done. When the daemon died meanwhile, nobody hears of it, and it may have happened or not.
@@ -81,7 +100,10 @@ impl World {
             state: State::Created,
             status,
         };
-        self.hosts[host].containers.entry(id.clone()).or_insert(container);
+        self.hosts[host]
+            .containers
+            .entry(id.clone())
+            .or_insert(container);
         vec![Outcome::Prepared]
     }
 
@@ -91,7 +113,10 @@ impl World {
         self.hosts[host].next_pid += 1;
         let pid = self.hosts[host].next_pid;
         let permanent = |message: &str| {
-            let failure = Failure { message: message.into(), permanent: true };
+            let failure = Failure {
+                message: message.into(),
+                permanent: true,
+            };
             vec![Outcome::StartFailed(failure)]
         };
         let Some(container) = self.hosts[host].containers.get_mut(id) else {
@@ -109,7 +134,13 @@ impl World {
         if !self.calm && image.starts_with(CRASHY_IMAGE) && self.rng.chance(60) {
             let code = *self.rng.pick(&[0, 1, 137]);
             let time = self.rng.millis(50, 20_000);
-            let exit = Event::Exit { host, boot, task: id.clone(), started: now, code };
+            let exit = Event::Exit {
+                host,
+                boot,
+                task: id.clone(),
+                started: now,
+                code,
+            };
             self.after(time, exit);
         }
         vec![Outcome::Started(status)]
@@ -121,7 +152,11 @@ impl World {
             return vec![Outcome::StopFailed("the engine is busy".into())];
         }
         let ended = self.end_process(host, id, 143);
-        ended.map(Outcome::Exited).into_iter().chain([Outcome::Stopped]).collect()
+        ended
+            .map(Outcome::Exited)
+            .into_iter()
+            .chain([Outcome::Stopped])
+            .collect()
     }
 
     fn removed(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
@@ -142,7 +177,12 @@ impl World {
         if !container.is_running() {
             return None;
         }
-        let exit = Exit { code, oom_killed: false, at, error: String::new() };
+        let exit = Exit {
+            code,
+            oom_killed: false,
+            at,
+            error: String::new(),
+        };
         container.state = State::Exited(exit.clone());
         container.status.pid = 0;
         container.status.exit_code = code;
@@ -150,9 +190,17 @@ impl World {
     }
 
     /// A process ends by itself.
-    pub(super) fn exit(&mut self, host: Id, boot: u64, task: TaskId, started: Timestamp, code: i64) {
+    pub(super) fn exit(
+        &mut self,
+        host: Id,
+        boot: u64,
+        task: TaskId,
+        started: Timestamp,
+        code: i64,
+    ) {
         let container = self.hosts[host].containers.get(&task);
-        let same = container.is_some_and(|c| matches!(c.state, State::Running { since } if since == started));
+        let same = container
+            .is_some_and(|c| matches!(c.state, State::Running { since } if since == started));
         if self.hosts[host].boot != boot || !same || self.calm {
             return;
         }

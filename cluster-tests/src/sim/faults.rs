@@ -101,7 +101,9 @@ impl World {
 
     /// The leader alone, or with the workers that it knows.
     fn cut_leader_off(&mut self) {
-        let Some(leader) = self.log.leader else { return };
+        let Some(leader) = self.log.leader else {
+            return;
+        };
         let with_workers = self.rng.chance(50);
         let mut groups = [0; HOSTS];
         for (host, group) in groups.iter_mut().enumerate() {

@@ -28,6 +28,8 @@ pub(super) struct Host {
     pub(super) containers: BTreeMap<TaskId, Container>,
     /// Tasks whose containers are being made.
     pub(super) preparing: BTreeMap<TaskId, AssignedTask>,
+    /// Until when the executor is at a task: actions of one task are done one after another.
+    pub(super) busy: BTreeMap<TaskId, Timestamp>,
     pub(super) node: NodeId,
     pub(super) description: NodeDescription,
     /// Tasks whose containers were started here, ever.
@@ -77,6 +79,7 @@ impl Host {
             journal: Journal::default(),
             containers: BTreeMap::new(),
             preparing: BTreeMap::new(),
+            busy: BTreeMap::new(),
             node,
             description: NodeDescription {
                 hostname: format!("host{number}"),
@@ -145,6 +148,14 @@ impl World {
 
     /// The host's node was removed: the operator wipes it and lets it join under a new identity.
     pub(super) fn rejoin(&mut self, host: Id) {
+        if self
+            .checker
+            .reference
+            .node(&self.hosts[host].node)
+            .is_some()
+        {
+            return; // It has joined meanwhile.
+        }
         self.trace(|| format!("host {host} is wiped and joins again"));
         if self.hosts[host].daemon.is_some() {
             self.crash_daemon(host);

@@ -61,8 +61,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 impl World {
     /// Takes an entry under way, if the manager holds the office and nothing else is under way.
     pub(super) fn submit(&mut self, manager: Id) {
-        let holds_office =
-            self.log.leader == Some(manager) && self.managers[manager].leading == Some(self.log.term);
+        let holds_office = self.log.leader == Some(manager)
+            && self.managers[manager].leading == Some(self.log.term);
         if !holds_office || self.log.is_busy() || self.managers[manager].queue.is_empty() {
             return;
         }
@@ -85,10 +85,17 @@ impl World {
     }
 
     pub(super) fn commit_under_way(&mut self, number: u64) {
-        if self.log.under_way.as_ref().is_none_or(|u| u.number != number) {
+        if self
+            .log
+            .under_way
+            .as_ref()
+            .is_none_or(|u| u.number != number)
+        {
             return;
         }
-        let Some(leader) = self.log.leader else { return };
+        let Some(leader) = self.log.leader else {
+            return;
+        };
         if !self.has_majority(leader) {
             self.after(AGAIN, Event::Commit { number });
             return;
@@ -98,6 +105,21 @@ impl World {
             self.apply_up_to(leader, self.log.last());
             self.submit(leader);
         }
+    }
+
+    /// The first entry of a cluster, and its first election.
+    pub(super) fn bootstrap(&mut self, first: Proposal) {
+        let from = Author {
+            manager: 0,
+            life: 0,
+            tokens: vec![None],
+        };
+        self.commit(Entry {
+            term: 0,
+            proposals: vec![first],
+            from,
+        });
+        self.plan_election();
     }
 
     fn commit(&mut self, entry: Entry) {
@@ -148,7 +170,10 @@ impl World {
 
     /// After anything that may have cost the leader its majority.
     pub(super) fn review_leadership(&mut self) {
-        let holds = self.log.leader.is_some_and(|leader| self.has_majority(leader));
+        let holds = self
+            .log
+            .leader
+            .is_some_and(|leader| self.has_majority(leader));
         if holds {
             return;
         }
@@ -157,7 +182,14 @@ impl World {
         {
             let life = self.managers[leader].life;
             let delay = self.rng.millis(STEP_DOWN_MS.0, STEP_DOWN_MS.1);
-            self.after(delay, Event::StepDown { manager: leader, life, term });
+            self.after(
+                delay,
+                Event::StepDown {
+                    manager: leader,
+                    life,
+                    term,
+                },
+            );
         }
         self.plan_election();
     }
@@ -175,7 +207,14 @@ impl World {
             if let Some(term) = self.managers[leader].leading {
                 let life = self.managers[leader].life;
                 let delay = self.rng.millis(0, 800);
-                self.after(delay, Event::StepDown { manager: leader, life, term });
+                self.after(
+                    delay,
+                    Event::StepDown {
+                        manager: leader,
+                        life,
+                        term,
+                    },
+                );
             }
             self.plan_election();
         }
@@ -185,7 +224,9 @@ impl World {
         if epoch != self.log.epoch || self.log.leader.is_some_and(|l| self.has_majority(l)) {
             return;
         }
-        let able: Vec<Id> = (0..super::MANAGERS).filter(|m| self.has_majority(*m)).collect();
+        let able: Vec<Id> = (0..super::MANAGERS)
+            .filter(|m| self.has_majority(*m))
+            .collect();
         if able.is_empty() {
             self.log.leader = None;
             self.plan_election();
@@ -202,7 +243,14 @@ impl World {
         {
             let life = self.managers[old].life;
             let delay = self.rng.millis(0, STEP_DOWN_MS.1);
-            self.after(delay, Event::StepDown { manager: old, life, term });
+            self.after(
+                delay,
+                Event::StepDown {
+                    manager: old,
+                    life,
+                    term,
+                },
+            );
         }
         if self.managers[winner].leading.is_some() {
             self.step_down(winner);

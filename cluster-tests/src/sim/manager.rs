@@ -84,11 +84,19 @@ impl World {
                     self.after(delay, Event::Answer { request, result });
                 }
             }
-            Output::Assign { node, session, assignments } => {
+            Output::Assign {
+                node,
+                session,
+                assignments,
+            } => {
                 let message = DownMessage::Assignments(assignments);
                 self.send_down(manager, &node, session, message);
             }
-            Output::Reported { node, session, sequence } => {
+            Output::Reported {
+                node,
+                session,
+                sequence,
+            } => {
                 self.send_down(manager, &node, session, DownMessage::Reported { sequence });
             }
             Output::CloseSession { session, .. } => self.close_from_leader(manager, session),
@@ -97,7 +105,14 @@ impl World {
                 state.alarms += 1;
                 let (life, number) = (state.life, state.alarms);
                 let at = Timestamp(at.0 - state.skew);
-                self.at(at, Event::LeaderTick { manager, life, number });
+                self.at(
+                    at,
+                    Event::LeaderTick {
+                        manager,
+                        life,
+                        number,
+                    },
+                );
             }
         }
     }
@@ -144,12 +159,21 @@ impl World {
             && state.leading == Some(entry.term);
         let outcomes = if own {
             let outcomes = entry.from.tokens.iter().zip(applied.outcomes);
-            outcomes.filter_map(|(token, outcome)| Some(((*token)?, outcome))).collect()
+            outcomes
+                .filter_map(|(token, outcome)| Some(((*token)?, outcome)))
+                .collect()
         } else {
             Vec::new()
         };
         let events = applied.events;
-        self.step_leader(manager, Input::Committed { index, outcomes, events });
+        self.step_leader(
+            manager,
+            Input::Committed {
+                index,
+                outcomes,
+                events,
+            },
+        );
     }
 
     pub(super) fn become_leader(&mut self, manager: Id, term: u64) {
@@ -204,7 +228,9 @@ impl World {
         state.leader = Leader::new(Limits::default());
         while state.store.index() < reached {
             let next = state.store.index() + 1;
-            state.store.apply(next, &self.log.entries[next as usize - 1].proposals);
+            state
+                .store
+                .apply(next, &self.log.entries[next as usize - 1].proposals);
         }
         state.up = true;
         self.check_snapshot(manager);
@@ -217,7 +243,9 @@ impl World {
     }
 
     pub(super) fn install_snapshot(&mut self, manager: Id) {
-        let Some(leader) = self.log.leader else { return };
+        let Some(leader) = self.log.leader else {
+            return;
+        };
         let snapshot = self.managers[leader].store.snapshot();
         if snapshot.index > self.managers[manager].store.index() {
             self.summary.snapshots += 1;

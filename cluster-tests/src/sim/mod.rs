@@ -127,13 +127,13 @@ impl fmt::Display for Failure {
 
 /// Runs `seed`. A failure is run a second time for its trace.
 pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
-    match World::new(seed, false).run() {
+    match World::new(seed, 0).run() {
         Ok(summary) => Ok(summary),
-        Err(_) => run_traced(seed),
+        Err(_) => run_traced(seed, TRACE_LINES),
     }
 }
 
-/// Runs `seed` and keeps the trace.
-pub fn run_traced(seed: u64) -> Result<Summary, Box<Failure>> {
-    World::new(seed, true).run()
+/// Runs `seed` and keeps the last `lines` of the trace.
+pub fn run_traced(seed: u64, lines: usize) -> Result<Summary, Box<Failure>> {
+    World::new(seed, lines).run()
 }

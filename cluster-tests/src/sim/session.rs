@@ -116,8 +116,13 @@ impl World {
             self.after(RESEND, Event::Up { session });
             return;
         }
-        let Some((_, message)) = self.sessions[session].up.pop_front() else { return };
-        let (manager, node) = (self.sessions[session].manager, self.sessions[session].node.clone());
+        let Some((_, message)) = self.sessions[session].up.pop_front() else {
+            return;
+        };
+        let (manager, node) = (
+            self.sessions[session].manager,
+            self.sessions[session].node.clone(),
+        );
         let id = session_id(session);
         let input = match message {
             UpMessage::Hello { description } => {
@@ -129,12 +134,20 @@ impl World {
                 self.sessions[session].leader = LeaderSide::Open;
                 self.send_down(manager, &node, id, DownMessage::Welcome);
                 let addr = format!("10.0.0.{}", self.sessions[session].host + 1);
-                Input::SessionOpened { node, session: id, description, addr }
+                Input::SessionOpened {
+                    node,
+                    session: id,
+                    description,
+                    addr,
+                }
             }
             UpMessage::Heartbeat => Input::Heartbeat { node, session: id },
-            UpMessage::Report { sequence, updates } => {
-                Input::Report { node, session: id, sequence, updates }
-            }
+            UpMessage::Report { sequence, updates } => Input::Report {
+                node,
+                session: id,
+                sequence,
+                updates,
+            },
             UpMessage::NeedComplete => Input::NeedComplete { node, session: id },
         };
         self.step_leader(manager, input);
@@ -165,7 +178,9 @@ impl World {
                 self.agent_loses(session);
                 return;
             }
-        } else if !self.manager_lives(session) || self.sessions[session].leader == LeaderSide::Closed {
+        } else if !self.manager_lives(session)
+            || self.sessions[session].leader == LeaderSide::Closed
+        {
             // The first packet that gets through is answered with a reset.
             self.agent_loses(session);
             return;
@@ -215,10 +230,13 @@ impl World {
         match side {
             Side::Agent => self.agent_loses(session),
             Side::Leader => {
-                if self.manager_lives(session) && self.sessions[session].leader == LeaderSide::Open {
+                if self.manager_lives(session) && self.sessions[session].leader == LeaderSide::Open
+                {
                     self.sessions[session].leader = LeaderSide::Closed;
-                    let (manager, node) =
-                        (self.sessions[session].manager, self.sessions[session].node.clone());
+                    let (manager, node) = (
+                        self.sessions[session].manager,
+                        self.sessions[session].node.clone(),
+                    );
                     let session = session_id(session);
                     self.step_leader(manager, Input::SessionClosed { node, session });
                 }
@@ -232,7 +250,10 @@ impl World {
             return;
         }
         self.close_from_agent(session);
-        let (host, life) = (self.sessions[session].host, self.sessions[session].host_life);
+        let (host, life) = (
+            self.sessions[session].host,
+            self.sessions[session].host_life,
+        );
         self.session_lost(host, life, session);
     }
 }

@@ -10,12 +10,10 @@ use super::manager::Manager;
 use super::network::Network;
 use super::rng::Rng;
 use super::session::Session;
-use super::{CALM, END, Failure, HOSTS, MANAGERS, Summary, TRACE_LINES};
+use super::{CALM, END, Failure, HOSTS, MANAGERS, Summary};
 use model::cluster::{JoinSecret, RootCa};
 use model::node::{ManagerStatus, NodeSpec, NodeStatus, Role};
-use model::{
-    Change, Cluster, ClusterId, ClusterSpec, Meta, Node, NodeId, Proposal, Timestamp,
-};
+use model::{Change, Cluster, ClusterId, ClusterSpec, Meta, Node, NodeId, Proposal, Timestamp};
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
@@ -45,15 +43,17 @@ pub(super) struct World {
     pub(super) calm: bool,
     pub(super) summary: Summary,
     pub(super) failed: Option<String>,
-    trace: Option<VecDeque<String>>,
+    trace: VecDeque<String>,
+    trace_lines: usize,
     ended: bool,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, traced: bool) -> World {
+    pub(super) fn new(seed: u64, trace_lines: usize) -> World {
         let mut rng = Rng::new(seed);
         let mut ids = Rng::new(seed ^ 0x1d5);
-        let mut skew = || (rng.next() % (2 * MAX_SKEW_MS as u64)) as i64 * 1_000_000 - MAX_SKEW_MS * 1_000_000;
+        let mut skew =
+            || (rng.next() % (2 * MAX_SKEW_MS as u64)) as i64 * 1_000_000 - MAX_SKEW_MS * 1_000_000;
         let managers = (0..MANAGERS).map(|_| Manager::new(skew())).collect();
         let mut host = |n| Host::new(NodeId::generate(&mut ids), n, skew());
         let hosts = (0..HOSTS).map(&mut host).collect();
@@ -73,7 +73,8 @@ impl World {
             calm: false,
             summary: Summary::default(),
             failed: None,
-            trace: traced.then(VecDeque::new),
+            trace: VecDeque::new(),
+            trace_lines,
             ended: false,
             rng,
             ids,
@@ -103,7 +104,7 @@ impl World {
                 at: self.now.since(START),
                 index: self.log.last(),
                 what,
-                trace: self.trace.take().unwrap_or_default().into(),
+                trace: std::mem::take(&mut self.trace).into(),
             })),
         }
     }
@@ -113,7 +114,10 @@ impl World {
             id: ClusterId::generate(&mut self.ids),
             meta: Meta::default(),
             spec: ClusterSpec::default(),
-            ca: RootCa { cert_pem: String::new(), key_pem: String::new() },
+            ca: RootCa {
+                cert_pem: String::new(),
+                key_pem: String::new(),
+            },
             worker_token: JoinSecret("worker".into()),
             manager_token: JoinSecret("manager".into()),
         };
@@ -121,15 +125,12 @@ impl World {
         for host in 0..HOSTS {
             changes.extend(self.new_node(host).changes);
         }
-        self.log.leader = Some(0);
-        let first = Proposal { request: None, at: self.now, changes };
-        self.log.term = 1;
-        self.managers[0].leading = Some(1);
-        self.managers[0].queue.push((None, first));
-        self.submit(0);
-        self.managers[0].leading = None;
-        self.log.leader = Some(0);
-        self.after(Duration::from_millis(50), Event::Elect { epoch: 0 });
+        let first = Proposal {
+            request: None,
+            at: self.now,
+            changes,
+        };
+        self.bootstrap(first);
         for host in 0..HOSTS {
             self.after(Duration::from_millis(500), Event::StartDaemon { host });
         }
@@ -150,7 +151,11 @@ impl World {
             id: self.hosts[host].node.clone(),
             meta: Meta::default(),
             spec: NodeSpec {
-                role: if is_manager { Role::Manager } else { Role::Worker },
+                role: if is_manager {
+                    Role::Manager
+                } else {
+                    Role::Worker
+                },
                 ..Default::default()
             },
             description: None,
@@ -186,36 +191,66 @@ impl World {
     }
 
     pub(super) fn trace(&mut self, line: impl FnOnce() -> String) {
-        let Some(trace) = &mut self.trace else { return };
-        let time = self.now.since(START).as_secs_f64();
-        if trace.len() == TRACE_LINES {
-            trace.pop_front();
+        if self.trace_lines == 0 {
+            return;
         }
-        trace.push_back(format!("{time:10.3} {}", line()));
+        if self.trace.len() == self.trace_lines {
+            self.trace.pop_front();
+        }
+        let time = self.now.since(START).as_secs_f64();
+        self.trace.push_back(format!("{time:10.3} {}", line()));
     }
 
     fn happen(&mut self, event: Event) {
         match event {
             Event::NextRequest => self.next_request(),
             Event::Try { request, attempt } => self.try_request(request, attempt),
-            Event::Arrive { manager, life, request } => self.arrive(manager, life, request),
+            Event::Arrive {
+                manager,
+                life,
+                request,
+            } => self.arrive(manager, life, request),
             Event::Answer { request, result } => self.answer(request, result),
             Event::Commit { number } => self.commit_under_way(number),
             Event::Follow { manager, life } => self.follow(manager, life),
             Event::Elect { epoch } => self.elect(epoch),
-            Event::StepDown { manager, life, term } => self.step_down_from(manager, life, term),
-            Event::LeaderTick { manager, life, number } => self.leader_tick(manager, life, number),
+            Event::StepDown {
+                manager,
+                life,
+                term,
+            } => self.step_down_from(manager, life, term),
+            Event::LeaderTick {
+                manager,
+                life,
+                number,
+            } => self.leader_tick(manager, life, number),
             Event::WorkerTick { host, life, number } => self.worker_tick(host, life, number),
             Event::Connect { host, life } => self.connect(host, life),
-            Event::ConnectTimeout { host, life, session } => self.connect_timeout(host, life, session),
+            Event::ConnectTimeout {
+                host,
+                life,
+                session,
+            } => self.connect_timeout(host, life, session),
             Event::Heartbeat { session } => self.heartbeat(session),
             Event::Up { session } => self.deliver_up(session),
             Event::Down { session } => self.deliver_down(session),
             Event::Broken { session, side } => self.broken(session, side),
-            Event::Executed { host, boot, life, task, what } => {
+            Event::Executed {
+                host,
+                boot,
+                life,
+                task,
+                what,
+            } => {
                 self.executed(host, boot, life, task, what);
             }
-            Event::Exit { host, boot, task, started, code } => self.exit(host, boot, task, started, code),
+            Event::Exit {
+                host,
+                boot,
+                task,
+                started,
+                code,
+            } => self.exit(host, boot, task, started, code),
             Event::Fault => self.fault(),
             Event::Mend { number } => self.mend(number),
             Event::StartDaemon { host } => self.start_daemon(host),

@@ -1,0 +1,253 @@
+//! The safety rules, checked after each commit on a store of their own, and what has to hold at rest.
+//!
+//! The rules are written from what users are promised, not from the code that keeps them: each says it in its
+//! own words over the objects before and after a proposal.
+
+mod at_rest;
+mod ladder;
+mod placement;
+mod slots;
+mod updates;
+
+use super::events::Id;
+use super::log::Entry;
+use super::world::World;
+use model::control::{ControlError, Written};
+use model::{Change, NodeId, Proposal};
+use std::rc::Rc;
+use store::{Event, Store};
+
+pub(super) use store::Applied;
+
+/// Decisions are made on a view that is up to this many entries old: what changed since then excuses them.
+const VIEW_AGE: u64 = 2;
+
+/// The store of the checks, and what they remember.
+#[derive(Default)]
+pub(super) struct Checker {
+    /// All that is committed.
+    pub(super) reference: Store,
+    /// What each entry did there.
+    applied: Vec<Rc<Applied>>,
+    updates: updates::Updates,
+}
+
+/// A broken rule, in words.
+type Rule = Result<(), String>;
+
+/// One applied proposal, for the rules.
+struct Step<'a> {
+    index: u64,
+    view: &'a Store,
+    changes: &'a [Change],
+    events: &'a [Event],
+}
+
+impl Step<'_> {
+    /// Something that changed so lately that whoever decided may not have seen it.
+    fn is_fresh(&self, changed: u64) -> bool {
+        changed + VIEW_AGE >= self.index
+    }
+    /// The node took part in the cluster when the decision was made, and does now.
+    fn is_healthy(&self, node: &NodeId) -> bool {
+        self.view.node(node).is_some_and(|n| {
+            n.status.state == model::NodeState::Ready
+                && n.spec.availability == model::Availability::Active
+                && !self.is_fresh(n.meta.changed)
+        })
+    }
+}
+
+impl updates::Updates {
+    fn check_all(&mut self, step: &Step<'_>) -> Rule {
+        ladder::check(step)?;
+        placement::check(step)?;
+        slots::check(step, self)?;
+        self.check(step)
+    }
+}
+
+impl Checker {
+    fn commit(&mut self, index: u64, proposals: &[Proposal]) -> Rule {
+        let mut whole = Applied::default();
+        let rule = self.commit_all(index, proposals, &mut whole);
+        self.applied.push(Rc::new(whole));
+        rule
+    }
+
+    fn commit_all(&mut self, index: u64, proposals: &[Proposal], whole: &mut Applied) -> Rule {
+        if proposals.is_empty() {
+            self.reference.apply(index, &[]);
+        }
+        for proposal in proposals {
+            let repeated = proposal
+                .request
+                .is_some_and(|id| self.reference.applied_request(id).is_some());
+            let mut applied = self.reference.apply(index, std::slice::from_ref(proposal));
+            let step = Step {
+                index,
+                view: &self.reference,
+                changes: &proposal.changes,
+                events: &applied.events,
+            };
+            let rule = match &applied.outcomes[0] {
+                Ok(()) if repeated && applied.events.is_empty() => Ok(()),
+                Ok(()) if repeated => Err("a request was carried out twice".into()),
+                Ok(()) => self.updates.check_all(&step),
+                Err(_) => Ok(()),
+            };
+            whole.outcomes.append(&mut applied.outcomes);
+            whole.events.append(&mut applied.events);
+            rule?;
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// An entry is committed: the rules hold.
+    pub(super) fn check_commit(&mut self, index: u64, entry: &Entry) {
+        let rule = self.checker.commit(index, &entry.proposals);
+        let Some(applied) = self.checker.applied.last().cloned() else {
+            return;
+        };
+        self.trace_entry(entry, &applied);
+        if let Err(what) = rule {
+            self.fail(|| what);
+        }
+        self.summary.entries += 1;
+        let refused = applied.outcomes.iter().filter(|o| o.is_err());
+        self.summary.refused += refused.count() as u64;
+        for event in &applied.events {
+            self.count(event);
+            if let Event::Node { id, new: None, .. } = event {
+                self.node_was_removed(id);
+            }
+        }
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::Task { old: None, .. } => self.summary.tasks += 1,
+            Event::Service {
+                old: Some(old),
+                new: Some(new),
+                ..
+            } => {
+                let state = |s: &model::Service| s.update_status.as_ref().map(|u| u.state);
+                if state(old) != state(new) {
+                    use model::service::UpdateState;
+                    match state(new) {
+                        Some(UpdateState::Completed) => self.summary.completed += 1,
+                        Some(UpdateState::Paused) => self.summary.paused += 1,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn node_was_removed(&mut self, id: &NodeId) {
+        let host = self.hosts.iter().position(|h| h.node == *id);
+        if let Some(host) = host {
+            let delay = self.rng.millis(3000, 15_000);
+            self.after(delay, super::events::Event::Rejoin { host });
+        }
+    }
+
+    fn trace_entry(&mut self, entry: &Entry, applied: &Applied) {
+        for (proposal, outcome) in entry.proposals.iter().zip(&applied.outcomes) {
+            if let Err(refusal) = outcome {
+                self.trace(|| format!("    refused: {refusal}"));
+            }
+            for change in &proposal.changes {
+                self.trace(|| format!("    {}", describe(change)));
+            }
+        }
+    }
+
+    /// Managers are equal at equal index.
+    pub(super) fn check_equal(&mut self, manager: Id, index: u64, applied: &Applied) {
+        let expected = &self.checker.applied[index as usize - 1];
+        if **expected != *applied {
+            self.fail(|| format!("manager {manager} differs from the others at index {index}"));
+        }
+    }
+
+    /// As [`World::check_equal`], over the whole state, when it is at the newest index.
+    pub(super) fn check_snapshot(&mut self, manager: Id) {
+        let store = &self.managers[manager].store;
+        if store.index() == self.checker.reference.index()
+            && store.snapshot() != self.checker.reference.snapshot()
+        {
+            self.fail(|| format!("manager {manager} has another state than the others"));
+        }
+    }
+
+    /// What a client hears is true: nothing is said to be done that is not committed, nothing that is committed
+    /// is said to be refused, and what was created is named rightly.
+    pub(super) fn check_reply(
+        &mut self,
+        manager: Id,
+        request: usize,
+        result: &Result<Written, ControlError>,
+    ) {
+        let applied = self
+            .checker
+            .reference
+            .applied_request(self.clients.id(request));
+        let wrong = match (result, applied) {
+            (Ok(_), None) => Some("success was told of what is not committed"),
+            (Ok(Written::Service(id)), Some(applied)) if applied.created.as_ref() != Some(id) => {
+                Some("a service was created, and another id was told")
+            }
+            (Ok(_) | Err(ControlError::Unavailable(_)), _) | (Err(_), None) => None,
+            // A leader that was overthrown, and does not know, answers from an old state.
+            (Err(_), Some(_)) if self.log.leader != Some(manager) => None,
+            (Err(_), Some(_)) => Some("failure was told of what is committed"),
+        };
+        if let Some(wrong) = wrong {
+            self.fail(|| format!("{wrong}: request {request}, {result:?}"));
+        }
+    }
+}
+
+fn describe(change: &Change) -> String {
+    match change {
+        Change::CreateTask(t) => {
+            let (id, service, slot) = (&t.id, &t.service, t.slot);
+            format!(
+                "create task {id} of {service} slot {slot} version {} {:?}",
+                t.spec_version, t.desired
+            )
+        }
+        Change::SetTaskStatus { id, status } => {
+            format!(
+                "task {id} is {} {} {}",
+                status.state, status.message, status.error
+            )
+        }
+        Change::AssignTask { id, node, .. } => format!("task {id} on {node}"),
+        Change::SetDesired { id, desired } => format!("task {id} should be {desired:?}"),
+        Change::CreateService { id, spec } => format!("create service {id} {}", spec.name),
+        Change::UpdateService { id, if_version, .. } => {
+            format!("update service {id} from {if_version}")
+        }
+        Change::SetNodeStatus { id, status } => {
+            format!("node {id} is {:?}: {}", status.state, status.message)
+        }
+        Change::SetNodeDescription { id, .. } => format!("node {id} described"),
+        Change::CreateNode(node) => format!("create node {}", node.id),
+        Change::UpdateNodeSpec { id, spec, .. } => {
+            format!("node {id} spec {:?}", spec.availability)
+        }
+        Change::SetUpdateStatus { id, status, .. } => {
+            let text = status
+                .as_ref()
+                .map(|s| format!("{:?} {}", s.state, s.message));
+            format!("update of {id}: {text:?}")
+        }
+        other => format!("{other:?}"),
+    }
+}

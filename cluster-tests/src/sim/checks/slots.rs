@@ -1,0 +1,83 @@
+//! Slots: one task each, and its successor.
+
+use super::updates::Updates;
+use super::{Rule, Step};
+use model::node::NodeState;
+use model::{DesiredState, ServiceId, Task};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use store::Event;
+
+pub(super) fn check(step: &Step<'_>, updates: &Updates) -> Rule {
+    let mut slots: BTreeSet<(&ServiceId, u64)> = BTreeSet::new();
+    for event in step.events {
+        let Event::Task {
+            old,
+            new: Some(new),
+            ..
+        } = event
+        else {
+            continue;
+        };
+        slots.insert((&new.service, new.slot));
+        let was = old.as_ref().map(|t| t.desired);
+        if new.desired == DesiredState::Running && was != Some(DesiredState::Running) {
+            predecessors_have_ended(step, updates, new)?;
+        }
+    }
+    slots
+        .into_iter()
+        .try_for_each(|(service, slot)| is_not_crowded(step, updates, service, slot))
+}
+
+/// At most one task of a slot is wanted to run; two under start-first.
+fn is_not_crowded(step: &Step<'_>, updates: &Updates, service: &ServiceId, slot: u64) -> Rule {
+    if step.view.service(service).is_none() {
+        return Ok(()); // They are being taken down.
+    }
+    let tasks = step.view.tasks_in_slot(service, slot);
+    let running = tasks
+        .iter()
+        .filter(|t| t.desired == DesiredState::Running)
+        .count();
+    let most = if updates.may_overlap(step.view, service) {
+        2
+    } else {
+        1
+    };
+    if running > most {
+        let ids: Vec<_> = tasks
+            .iter()
+            .map(|t| (&t.id, t.desired, t.status.state))
+            .collect();
+        return Err(format!(
+            "slot {slot} of {service} should have {most} task running: {ids:?}"
+        ));
+    }
+    Ok(())
+}
+
+/// Under stop-first a task may run when nothing of its slot runs any more, on any node that is there.
+fn predecessors_have_ended(step: &Step<'_>, updates: &Updates, task: &Task) -> Rule {
+    if step.view.service(&task.service).is_none() || updates.may_overlap(step.view, &task.service) {
+        return Ok(());
+    }
+    let runs = |other: &&Arc<Task>| {
+        let node = other.node.as_ref().and_then(|node| step.view.node(node));
+        let counts = node
+            .is_some_and(|n| n.status.state != NodeState::Down && !step.is_fresh(n.meta.changed));
+        other.id != task.id && counts && !other.status.state.is_terminal()
+    };
+    match step
+        .view
+        .tasks_in_slot(&task.service, task.slot)
+        .iter()
+        .find(runs)
+    {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "task {} may run while {} of its slot is {} on {:?}",
+            task.id, other.id, other.status.state, other.node
+        )),
+    }
+}
