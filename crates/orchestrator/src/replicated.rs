@@ -151,12 +151,27 @@ fn scale(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
             }
             slot += 1;
         }
-    } else if have > replicas {
+    }
+    bury_empty_slots(plan, &occupied);
+    if have > replicas {
         let surplus = usize::try_from(have - replicas).unwrap_or(usize::MAX);
         for slot in least_needed(plan, occupied, surplus) {
             for index in 0..plan.slots[&slot].len() {
                 plan.set_desired(slot, index, DesiredState::Remove);
             }
+        }
+    }
+}
+
+/// The history of slots that nobody fills any more is forgotten.
+fn bury_empty_slots(plan: &mut Plan<'_>, occupied: &[u64]) {
+    let empty = |slot: &u64| {
+        occupied.binary_search(slot).is_err() && !plan.slots[slot].iter().any(|m| m.is_wanted())
+    };
+    let slots: Vec<u64> = plan.slots.keys().copied().filter(empty).collect();
+    for slot in slots {
+        for index in 0..plan.slots[&slot].len() {
+            plan.set_desired(slot, index, DesiredState::Remove);
         }
     }
 }

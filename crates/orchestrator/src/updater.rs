@@ -152,7 +152,7 @@ fn is_slot_dirty(members: &[Member]) -> bool {
     first.is_some_and(|m| m.dirty) || wanted.next().is_some()
 }
 
-/// In slots with an up-to-date task beside others, the others go: at once, or under start-first when the new one runs.
+/// In slots with more than one task, one stays, an up-to-date one if there is one. The others go: at once, or under start-first when the new one runs.
 fn settle_slots(plan: &mut Plan<'_>, config: &UpdateConfig) {
     let mut surplus = Vec::new();
     for (slot, members) in &plan.slots {
@@ -161,9 +161,12 @@ fn settle_slots(plan: &mut Plan<'_>, config: &UpdateConfig) {
             continue;
         }
         let clean = || wanted().filter(|(_, m)| !m.dirty);
+        // Two of older specs are there when one update came into another: one of them is enough to wait with.
+        let old_but_running = || wanted().find(|(_, m)| m.is_running());
         let Some((keep, kept)) = clean()
             .find(|(_, m)| m.is_running())
             .or_else(|| clean().next())
+            .or_else(old_but_running)
         else {
             continue;
         };
@@ -265,14 +268,23 @@ fn occupation(
 fn replace_slot(ctx: &mut Context<'_>, plan: &mut Plan<'_>, config: &UpdateConfig, slot: u64) {
     let (start_after, restarts) = history(plan, slot);
     let start_first = config.order == UpdateOrder::StartFirst;
-    if !start_first {
-        for index in 0..plan.slots[&slot].len() {
-            if plan.slots[&slot][index].is_wanted() {
-                plan.set_desired(slot, index, DesiredState::Shutdown);
-            }
+    // Under start-first the one that runs stays until its successor does. Others are there when an update
+    // came before the last one's replacement ran: they would only add up.
+    let kept = start_first
+        .then(|| to_be_kept(&plan.slots[&slot]))
+        .flatten();
+    for index in 0..plan.slots[&slot].len() {
+        if plan.slots[&slot][index].is_wanted() && kept != Some(index) {
+            plan.set_desired(slot, index, DesiredState::Shutdown);
         }
     }
     plan.create(ctx, slot, start_after, restarts, start_first);
+}
+
+/// The wanted task that runs, else the oldest wanted one.
+fn to_be_kept(members: &[Member]) -> Option<usize> {
+    let running = members.iter().position(|m| m.is_wanted() && m.is_running());
+    running.or_else(|| members.iter().position(Member::is_wanted))
 }
 
 /// A slot whose last task of this very spec failed waits for the restart delay before the next try.
