@@ -178,7 +178,8 @@ impl Leader {
         } else if self.reports.is_under_way(token) {
             self.reports.settle(outcome.is_ok(), &mut step.out);
         } else {
-            self.requests.settle(token, outcome, &mut step.out);
+            self.requests
+                .settle(token, outcome, step.view, &mut step.out);
         }
     }
 

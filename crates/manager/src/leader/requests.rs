@@ -2,6 +2,7 @@
 
 use super::io::{Output, ProposalToken, RequestToken};
 use super::{Leader, Step};
+use model::change::RequestId;
 use model::cluster::JoinSecret;
 use model::control::{ControlError, Write, WriteRequest, Written};
 use model::service::Mode;
@@ -16,7 +17,7 @@ use store::Store;
 /// Requests whose proposal is under way.
 #[derive(Default)]
 pub(super) struct Pending {
-    waiting: BTreeMap<ProposalToken, (RequestToken, Written)>,
+    waiting: BTreeMap<ProposalToken, (RequestToken, RequestId, Written)>,
 }
 
 impl Pending {
@@ -24,18 +25,21 @@ impl Pending {
         &mut self,
         token: ProposalToken,
         outcome: Result<(), Refusal>,
+        view: &Store,
         out: &mut Vec<Output>,
     ) {
-        if let Some((token, written)) = self.waiting.remove(&token) {
+        if let Some((token, request, written)) = self.waiting.remove(&token) {
+            // The same request may have been under way twice: then what it made is the first one's.
+            let result = outcome.map(|()| carried_out(view, request).unwrap_or(written));
             out.push(Output::Reply {
                 token,
-                result: outcome.map(|()| written).map_err(refused),
+                result: result.map_err(refused),
             });
         }
     }
 
     pub(super) fn abandon(&mut self, out: &mut Vec<Output>) {
-        for (token, _) in std::mem::take(&mut self.waiting).into_values() {
+        for (token, ..) in std::mem::take(&mut self.waiting).into_values() {
             let text = "node lost leader status: the request may have been carried out or not";
             out.push(Output::Reply {
                 token,
@@ -43,6 +47,13 @@ impl Pending {
             });
         }
     }
+}
+
+/// What a request that was carried out before is answered with.
+fn carried_out(view: &Store, request: RequestId) -> Option<Written> {
+    let applied = view.applied_request(request)?;
+    let created = applied.created.clone();
+    Some(created.map_or(Written::Done, Written::Service))
 }
 
 fn refused(refusal: Refusal) -> ControlError {
@@ -85,11 +96,7 @@ impl Leader {
             return;
         }
         // A retry of what was carried out already is answered as the first time was.
-        if let Some(applied) = step.view.applied_request(request.id) {
-            let written = applied
-                .created
-                .clone()
-                .map_or(Written::Done, Written::Service);
+        if let Some(written) = carried_out(step.view, request.id) {
             step.out.push(Output::Reply {
                 token,
                 result: Ok(written),
@@ -108,7 +115,9 @@ impl Leader {
                     changes,
                 };
                 let proposed = self.propose(step, proposal);
-                self.requests.waiting.insert(proposed, (token, written));
+                self.requests
+                    .waiting
+                    .insert(proposed, (token, request.id, written));
             }
         }
     }
