@@ -1,0 +1,152 @@
+//! The agent lives as long as this node is in a swarm; events of the cluster flow while it is a manager.
+
+use crate::database::Tree;
+use crate::glue::events;
+use crate::glue::executor::{EngineExecutor, TreeJournal};
+use crate::glue::host::Host;
+use agent::{AgentConfig, AgentHandle, ConnectError, Connector};
+use api::backend::Host as _;
+use api::events::EventHub;
+use async_trait::async_trait;
+use engine::Engine;
+use manager::Swarm;
+use manager::swarm::Membership;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+/// Pause before an agent that could not be started is tried again: its journal may be unreadable for want of memory
+/// or descriptors.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a membership's agent and events need.
+pub(crate) struct Parts {
+    pub(crate) swarm: Swarm,
+    pub(crate) engine: Engine,
+    pub(crate) host: Arc<Host>,
+    pub(crate) journal: Tree,
+    pub(crate) events: EventHub,
+}
+
+struct ManagerConnector(manager::Connector);
+
+#[async_trait]
+impl Connector for ManagerConnector {
+    async fn connect(&self, addr: &str) -> Result<Channel, ConnectError> {
+        Ok(self.0.channel(addr).await?)
+    }
+}
+
+/// What runs while this node is in a swarm.
+struct Running {
+    agent: AgentHandle,
+    watchers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.watchers.iter().for_each(JoinHandle::abort);
+        self.agent.shutdown().await;
+    }
+}
+
+/// Follows the node's membership until `stop`. Tasks keep running when the agent ends.
+pub(crate) async fn follow(parts: Parts, stop: CancellationToken) {
+    let mut membership = parts.swarm.membership();
+    let mut running: Option<Running> = None;
+    loop {
+        let now = membership.borrow_and_update().clone();
+        if let Some(running) = running.take() {
+            running.stop().await;
+        }
+        if let Some(membership) = now {
+            match start(&parts, membership).await {
+                Ok(started) => running = Some(started),
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the agent cannot start; it is tried again"
+                    );
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            }
+        } else if let Err(error) = parts.journal.clear() {
+            // Journals of another membership must not be taken for this one's.
+            tracing::error!(%error, "the agent's journal cannot be emptied");
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = membership.changed() => if changed.is_err() { break },
+        }
+    }
+    if let Some(running) = running {
+        running.stop().await;
+    }
+}
+
+async fn start(parts: &Parts, membership: Membership) -> anyhow::Result<Running> {
+    let executor = EngineExecutor::new(
+        parts.engine.clone(),
+        parts.host.clone(),
+        membership.node.clone(),
+    );
+    let agent = agent::run(AgentConfig {
+        node: membership.node,
+        managers: membership.managers,
+        connector: Arc::new(ManagerConnector(membership.connector)),
+        executor: Arc::new(executor),
+        journal: Arc::new(TreeJournal(parts.journal.clone())),
+    })
+    .await?;
+    let mut watchers = vec![tokio::spawn(watch_agent(
+        parts.swarm.clone(),
+        agent.status(),
+    ))];
+    if let Some(manager) = parts.swarm.manager() {
+        let (hub, host) = (parts.events.clone(), parts.host.clone());
+        watchers.push(tokio::spawn(watch_cluster(manager, hub, host)));
+    }
+    Ok(Running { agent, watchers })
+}
+
+/// What the agent hears of the managers is kept for the next start, and so is the word that this node was removed.
+async fn watch_agent(swarm: Swarm, mut status: tokio::sync::watch::Receiver<agent::AgentStatus>) {
+    let mut known = Vec::new();
+    loop {
+        let now = status.borrow_and_update().clone();
+        if now.refused {
+            swarm.note_removed(&now.error);
+        }
+        if now.managers != known {
+            swarm.note_managers(now.managers.clone());
+            known = now.managers;
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_cluster(manager: manager::Manager, hub: EventHub, host: Arc<Host>) {
+    let mut batches = manager.events();
+    drop(manager);
+    loop {
+        match batches.recv().await {
+            Ok(batch) => {
+                let happened = batch
+                    .events
+                    .iter()
+                    .filter_map(|event| events::cluster(event, host.now()));
+                happened.for_each(|event| hub.publish(event));
+            }
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "events of the cluster were missed")
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

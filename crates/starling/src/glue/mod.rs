@@ -1,0 +1,9 @@
+//! What connects the crates: each file implements one crate's trait on another crate's types.
+
+pub(crate) mod containers;
+pub(crate) mod events;
+pub(crate) mod executor;
+pub(crate) mod host;
+pub(crate) mod membership;
+pub(crate) mod swarm;
+pub(crate) mod table;

@@ -1,0 +1,128 @@
+//! The swarm, as the HTTP API uses it.
+
+use api::backend::{self, Init, Join, Local, LocalState};
+use api_types::swarm::TlsInfo;
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use engine::Engine;
+use futures_util::stream::BoxStream;
+use manager::Swarm;
+use manager::swarm;
+use model::control::{ControlError, Found, Query, Write, Written};
+use model::logs::{LogMessage, LogOptions, LogSelector};
+use model::{Cluster, NodeId};
+use x509_parser::pem::parse_x509_pem;
+
+/// The swarm, and the engine whose tasks go when the swarm is left.
+pub(crate) struct SwarmBackend {
+    swarm: Swarm,
+    engine: Engine,
+}
+
+impl SwarmBackend {
+    pub(crate) fn new(swarm: Swarm, engine: Engine) -> SwarmBackend {
+        SwarmBackend { swarm, engine }
+    }
+}
+
+#[async_trait]
+impl backend::Swarm for SwarmBackend {
+    async fn write(&self, write: Write) -> Result<Written, ControlError> {
+        self.swarm.write(write).await
+    }
+
+    async fn query(&self, query: Query) -> Result<Found, ControlError> {
+        self.swarm.query(query).await
+    }
+
+    async fn init(&self, request: Init) -> Result<NodeId, ControlError> {
+        let Init {
+            listen_addr,
+            advertise_addr,
+            spec,
+            availability,
+        } = request;
+        Ok(self
+            .swarm
+            .init(swarm::Init {
+                listen_addr,
+                advertise_addr,
+                spec,
+                availability,
+            })
+            .await?)
+    }
+
+    async fn join(&self, request: Join) -> Result<(), ControlError> {
+        let Join {
+            listen_addr,
+            advertise_addr,
+            remote_addrs,
+            token,
+            availability,
+        } = request;
+        Ok(self
+            .swarm
+            .join(swarm::Join {
+                listen_addr,
+                advertise_addr,
+                remote_addrs,
+                token,
+                availability,
+            })
+            .await?)
+    }
+
+    async fn leave(&self, force: bool) -> Result<(), ControlError> {
+        self.swarm.leave(force).await?;
+        // The agent has ended with the membership; what it ran is nobody's any more.
+        self.engine.remove_all_tasks().await;
+        Ok(())
+    }
+
+    fn local(&self) -> Local {
+        let info = self.swarm.info();
+        Local {
+            state: match info.state {
+                swarm::LocalState::Inactive => LocalState::Inactive,
+                swarm::LocalState::Pending => LocalState::Pending,
+                swarm::LocalState::Active => LocalState::Active,
+                swarm::LocalState::Error => LocalState::Error,
+            },
+            error: info.error,
+            node_id: info.node.map(|id| id.to_string()).unwrap_or_default(),
+            node_addr: info.addr,
+            control_available: info.control_available,
+            managers: info.managers,
+        }
+    }
+
+    async fn logs(
+        &self,
+        selector: LogSelector,
+        options: LogOptions,
+    ) -> Result<BoxStream<'static, Result<LogMessage, String>>, ControlError> {
+        self.swarm.logs(selector, options).await
+    }
+
+    fn join_tokens(&self, cluster: &Cluster) -> (String, String) {
+        swarm::join_tokens(cluster)
+    }
+
+    /// Clients compare these texts to see whether a node has a certificate of the cluster's root.
+    fn tls_info(&self, cluster: &Cluster) -> TlsInfo {
+        let root = &cluster.ca.cert_pem;
+        let mut info = TlsInfo {
+            trust_root: root.clone(),
+            ..Default::default()
+        };
+        if let Ok((_, pem)) = parse_x509_pem(root.as_bytes())
+            && let Ok(certificate) = pem.parse_x509()
+        {
+            info.cert_issuer_subject = STANDARD.encode(certificate.subject().as_raw());
+            info.cert_issuer_public_key = STANDARD.encode(certificate.public_key().raw);
+        }
+        info
+    }
+}
