@@ -3,6 +3,7 @@
 //! The binary calls [`run`], or takes [`command`], adds commands of its own and hands all others to [`dispatch`].
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod board;
 pub mod client;
 pub mod console;
@@ -112,7 +113,7 @@ Run 'starling COMMAND --help' for more on a command.
 
 /// A container engine and clustered service scheduler.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "starling", version, help_template = HELP, disable_help_subcommand = true, override_usage = "starling [OPTIONS] COMMAND")]
+#[command(name = "starling", version, help_template = HELP, override_usage = "starling [OPTIONS] COMMAND")]
 pub struct Cli {
     /// The daemon's socket (default: STARLING_HOST, then DOCKER_HOST, then unix:///run/starling.sock)
     #[arg(short = 'H', long, value_name = "SOCKET")]
@@ -239,6 +240,7 @@ pub fn run_in(matches: &ArgMatches, environment: &Environment, mut console: Cons
     let mut session = Session {
         client: Client::new(host, environment.api_version.clone()),
         console,
+        config: environment.config.clone(),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()

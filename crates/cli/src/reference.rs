@@ -54,6 +54,12 @@ impl Reference {
         Ok(Reference { name, tag, digest })
     }
 
+    /// The registry, unless it is the default one.
+    pub fn domain(&self) -> Option<&str> {
+        let (first, _) = self.name.split_once('/')?;
+        is_domain(first).then_some(first)
+    }
+
     /// With `latest` when there is neither tag nor digest.
     pub fn with_default_tag(mut self) -> Self {
         if self.tag.is_none() && self.digest.is_none() {
@@ -86,15 +92,17 @@ fn familiar(name: &str) -> String {
     }
 }
 
+/// Whether the first part of a name is a registry.
+fn is_domain(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost" || part.bytes().any(|b| b.is_ascii_uppercase())
+}
+
 fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("has no name".to_owned());
     }
     let parts: Vec<&str> = name.split('/').collect();
-    let has_domain = parts.len() > 1
-        && (parts[0].contains(['.', ':'])
-            || parts[0] == "localhost"
-            || parts[0].bytes().any(|b| b.is_ascii_uppercase()));
+    let has_domain = parts.len() > 1 && is_domain(parts[0]);
     let path = if has_domain { &parts[1..] } else { &parts[..] };
     for part in path {
         if part.bytes().any(|b| b.is_ascii_uppercase()) {

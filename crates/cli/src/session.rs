@@ -3,7 +3,9 @@
 use crate::client::{Client, escape};
 use crate::console::Console;
 use crate::error::{Error, Result};
+use crate::reference::Reference;
 use api_types::Filters;
+use std::path::PathBuf;
 
 /// One run of a command.
 pub struct Session {
@@ -11,6 +13,8 @@ pub struct Session {
     pub client: Client,
     /// Where results go.
     pub console: Console,
+    /// Where credentials for registries are.
+    pub config: Option<PathBuf>,
 }
 
 /// A path with somebody's words in it: `object("/services", "web", "/logs")`.
@@ -44,6 +48,17 @@ pub fn filter_query(filters: &Filters) -> Option<String> {
 }
 
 impl Session {
+    /// Sends the credentials for an image's registry from now on, if there are any or if `always`.
+    pub fn use_registry_auth(&self, image: &str, always: bool) -> Result<()> {
+        let reference = Reference::parse(image).map_err(Error::Usage)?;
+        let header = crate::auth::header(self.config.as_deref(), &reference)?;
+        if always || header != crate::auth::NONE {
+            self.client.use_registry_auth(&header)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Does something for each of several names: says what went well, complains about the rest, and fails when something went wrong.
     pub async fn each(
         &mut self,

@@ -129,6 +129,36 @@ fn a_registry_that_does_not_answer_is_only_a_warning() {
 }
 
 #[test]
+fn credentials_go_only_where_they_are_asked_for() {
+    let daemon = start("auth", |request| match request.method.as_str() {
+        "GET" if request.path == "/services/web?insertDefaults=false" => json(SERVICE),
+        "GET" => error(404, "no such manifest"),
+        _ => json(r#"{"ID":"s1","Warnings":null}"#),
+    });
+    ok(&run(&daemon, &["service", "update", "-d", "web"]));
+    assert!(daemon.with_credentials().is_empty());
+    run(
+        &daemon,
+        &["service", "create", "-d", "--with-registry-auth", "nginx"],
+    );
+    assert_eq!(
+        daemon.with_credentials(),
+        [
+            "GET /distribution/nginx:latest/json e30=",
+            "POST /services/create e30="
+        ]
+    );
+    ok(&run(
+        &daemon,
+        &["service", "update", "-d", "--with-registry-auth", "web"],
+    ));
+    assert_eq!(
+        daemon.asked().last().unwrap(),
+        "POST /services/s1/update?version=11"
+    );
+}
+
+#[test]
 fn force_reads_counts_up_and_writes_back() {
     let daemon = start("force", |request| match request.method.as_str() {
         "GET" => json(SERVICE),

@@ -18,6 +18,8 @@ pub struct Environment {
     pub docker_host: Option<String>,
     /// `DOCKER_API_VERSION`.
     pub api_version: Option<String>,
+    /// `DOCKER_CONFIG`, else `.docker` at home: where `docker login` leaves credentials.
+    pub config: Option<PathBuf>,
 }
 
 impl Environment {
@@ -28,6 +30,9 @@ impl Environment {
             starling_host: variable("STARLING_HOST"),
             docker_host: variable("DOCKER_HOST"),
             api_version: variable("DOCKER_API_VERSION"),
+            config: variable("DOCKER_CONFIG")
+                .map(PathBuf::from)
+                .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".docker"))),
         }
     }
 }
@@ -97,6 +102,7 @@ mod tests {
             starling_host: Some("unix:///s".into()),
             docker_host: Some("unix:///d".into()),
             api_version: None,
+            config: None,
         };
         let chosen = |flag: Option<&str>, environment: &Environment| {
             Host::choose(flag, environment).unwrap().to_string()

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use api_types::{API_VERSION, ErrorResponse};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame as BodyFrame, Incoming};
@@ -43,6 +43,7 @@ pub struct Client {
     version: RefCell<Option<String>>,
     fixed_version: Option<String>,
     idle: RefCell<Option<SendRequest<Body>>>,
+    registry_auth: RefCell<Option<HeaderValue>>,
 }
 
 impl Client {
@@ -53,6 +54,33 @@ impl Client {
             version: RefCell::new(None),
             fixed_version,
             idle: RefCell::new(None),
+            registry_auth: RefCell::new(None),
+        }
+    }
+
+    /// Sends these credentials, the value of `X-Registry-Auth`, with every request from now on for which the daemon may ask a
+    /// registry.
+    pub fn use_registry_auth(&self, value: &str) -> Result<()> {
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| Error::usage("the credentials for the registry cannot be sent"))?;
+        value.set_sensitive(true);
+        *self.registry_auth.borrow_mut() = Some(value);
+        Ok(())
+    }
+
+    fn add_credentials(&self, path: &str, request: &mut Request<Body>) {
+        let asks_registry = ["/distribution/", "/services/", "/images/create"]
+            .iter()
+            .any(|prefix| path.starts_with(prefix));
+        if let Some(value) = self
+            .registry_auth
+            .borrow()
+            .as_ref()
+            .filter(|_| asks_registry)
+        {
+            request
+                .headers_mut()
+                .insert("x-registry-auth", value.clone());
         }
     }
 
@@ -135,7 +163,9 @@ impl Client {
     /// Opens an answer that does not end soon, on a connection of its own.
     pub async fn stream(&self, method: Method, path: &str, query: Query<'_>) -> Result<Download> {
         let uri = self.uri(path, query).await?;
-        self.open(request(method, &uri, empty())?).await
+        let mut request = request(method, &uri, empty())?;
+        self.add_credentials(path, &mut request);
+        self.open(request).await
     }
 
     /// Sends a file (or whatever comes), and opens the answer.
@@ -150,7 +180,7 @@ impl Client {
         let mut request = request(Method::POST, &uri, StreamBody::new(chunks).boxed_unsync())?;
         request.headers_mut().insert(
             http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/x-tar"),
+            HeaderValue::from_static("application/x-tar"),
         );
         self.open(request).await
     }
@@ -189,10 +219,11 @@ impl Client {
                 .map_err(|never| match never {})
                 .boxed_unsync(),
         )?;
+        self.add_credentials(path, &mut request);
         if request.method() == Method::POST {
             request.headers_mut().insert(
                 http::header::CONTENT_TYPE,
-                http::HeaderValue::from_static("application/json"),
+                HeaderValue::from_static("application/json"),
             );
         }
         let response = self.send(request).await?;

@@ -199,6 +199,7 @@ pub(super) async fn pull(session: &mut Session, args: &PullArgs) -> Result<()> {
             .as_deref()
             .map(|platform| ("platform", platform)),
     );
+    session.use_registry_auth(&args.image, false)?;
     let answer = session
         .client
         .stream(Method::POST, "/images/create", &query)

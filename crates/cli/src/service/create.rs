@@ -229,6 +229,9 @@ pub(super) async fn create(session: &mut Session, args: &CreateArgs) -> Result<(
     let mut spec = args.spec()?;
     spec.task_template.networks = spec::resolve_networks(session, &args.network).await?;
     attach_files(session, &mut spec, &args.secret, &args.config).await?;
+    if args.shared.with_registry_auth {
+        session.use_registry_auth(&spec::container(&mut spec).image, true)?;
+    }
     spec::pin_image(session, &mut spec, !args.shared.no_resolve_image).await?;
     let created: ServiceCreateResponse = session
         .client

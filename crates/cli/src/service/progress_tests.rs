@@ -46,6 +46,7 @@ fn play(looks: &[Look]) -> (String, Option<Result<()>>) {
     let mut session = Session {
         client: Client::new(Host::parse("/nowhere").unwrap(), None),
         console: Console::new(out.clone(), std::io::sink()),
+        config: None,
     };
     let mut watch = Watch::new("web", false);
     let mut end = None;

@@ -158,10 +158,19 @@ pub(super) async fn update(session: &mut Session, args: &UpdateArgs) -> Result<(
         &args.lists.config_add,
     )
     .await?;
+    if args.shared.with_registry_auth {
+        session.use_registry_auth(&spec::container(&mut service.spec).image, true)?;
+    }
     if args.image.is_some() {
         spec::pin_image(session, &mut service.spec, !args.shared.no_resolve_image).await?;
     }
-    write(session, &service, &[("registryAuthFrom", "spec")]).await?;
+    // With new credentials there is no question where the old ones come from.
+    let keep: &[(&str, &str)] = if args.shared.with_registry_auth {
+        &[]
+    } else {
+        &[("registryAuthFrom", "spec")]
+    };
+    write(session, &service, keep).await?;
     session.console.line(&args.service)?;
     if args.shared.detach == Some(true) {
         return Ok(());

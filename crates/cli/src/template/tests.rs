@@ -196,3 +196,68 @@ fn headings_stay_as_they_are() {
         "ID\tNAME\tNAME\tID\tNAME"
     );
 }
+
+/// Whatever people type, the answer is text or an error, never a panic.
+#[test]
+fn any_text_is_read_or_refused() {
+    const PIECES: &[&str] = &[
+        "{{",
+        "}}",
+        "{{-",
+        "-}}",
+        " ",
+        ".",
+        ".Name",
+        ".Ports",
+        "$",
+        "$x",
+        ":=",
+        "=",
+        "|",
+        "(",
+        ")",
+        ",",
+        "\"",
+        "`",
+        "\\",
+        "if ",
+        "else ",
+        "end",
+        "range ",
+        "with ",
+        "json ",
+        "len ",
+        "index ",
+        "printf ",
+        "\"%5.2q%\"",
+        "slice ",
+        "ö",
+        "/*",
+        "*/",
+        "1",
+        "-1",
+        "9",
+        "not ",
+        "eq ",
+        "true",
+        "nil",
+        "\n",
+        "text",
+        "pad ",
+        "split ",
+    ];
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..30_000 {
+        let mut text = String::new();
+        for _ in 0..12 {
+            // Knuth's MMIX generator; its high bits are good enough for this.
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(PIECES[(seed >> 33) as usize % PIECES.len()]);
+        }
+        if let Ok(template) = Template::parse(&text) {
+            let _ = template.render(&data(), Missing::Empty);
+        }
+    }
+}

@@ -12,6 +12,8 @@ pub(crate) struct Request {
     /// With its query, unescaped.
     pub(crate) path: String,
     pub(crate) body: Vec<u8>,
+    /// `X-Registry-Auth`.
+    pub(crate) auth: Option<String>,
 }
 
 /// What is answered.
@@ -88,6 +90,20 @@ impl Daemon {
             .collect()
     }
 
+    /// The credentials that came with the requests, as `METHOD path`.
+    pub(crate) fn with_credentials(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        requests
+            .iter()
+            .filter_map(|request| {
+                request
+                    .auth
+                    .as_ref()
+                    .map(|auth| format!("{} {} {auth}", request.method, request.path))
+            })
+            .collect()
+    }
+
     /// The body of the last request of this method.
     pub(crate) fn last_body(&self, method: &str) -> String {
         let requests = self.requests.lock().unwrap();
@@ -145,10 +161,13 @@ fn read(reader: &mut BufReader<UnixStream>) -> Option<Request> {
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (mut length, mut chunked) = (0, false);
+    let (mut length, mut chunked, mut auth) = (0, false, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
+        if let Some(("x-registry-auth", value)) = header.trim().split_once(": ") {
+            auth = Some(value.to_owned());
+        }
         let lower = header.trim().to_ascii_lowercase();
         match lower.split_once(": ") {
             None => break,
@@ -166,6 +185,7 @@ fn read(reader: &mut BufReader<UnixStream>) -> Option<Request> {
         method,
         path: unescape(&target),
         body,
+        auth,
     })
 }
 
