@@ -101,13 +101,10 @@ async fn publish(
     };
     let mut client = client(channel);
     let call = client.publish_logs(ReceiverStream::new(outbound));
-    // When the manager ends the call, `outbound` is dropped and the reading ends at its next message, or here.
-    tokio::select! {
-        result = async { tokio::join!(call, read).0 } => {
-            if let Err(status) = result {
-                tracing::debug!(subscription, error = status.message(), "log stream ended");
-            }
-        }
+    // When the manager ends the call, the queue is dropped with it, and the reading notices.
+    let (result, ()) = tokio::join!(call, read);
+    if let Err(status) = result {
+        tracing::debug!(subscription, error = status.message(), "log stream ended");
     }
 }
 
@@ -125,8 +122,8 @@ async fn read(
     for task in tasks {
         streams.push(frames(Arc::clone(&executor), task, options.clone()));
     }
-    loop {
-        let batch = tokio::select! {
+    while options.follow || !streams.is_empty() {
+        let first = tokio::select! {
             frame = streams.next(), if !streams.is_empty() => frame,
             task = added.recv(), if options.follow => match task {
                 Some(task) => {
@@ -136,9 +133,9 @@ async fn read(
                 None => return,
             },
             () = messages.closed() => return,
-            else => return,
         };
-        let Some(first) = batch else { continue };
+        // All that were there have ended; more may come when it follows.
+        let Some(first) = first else { continue };
         let mut frames = vec![first];
         while frames.len() < FRAMES_PER_MESSAGE {
             match streams.next().now_or_never() {

@@ -210,7 +210,7 @@ impl World {
         let change = if ids.len() < 3 || pick < 60 {
             self.next_task += 1;
             let id = TaskId::from(format!("t{:04}", self.next_task));
-            let wish = if pick % 2 == 0 {
+            let wish = if pick.is_multiple_of(2) {
                 DesiredState::Running
             } else {
                 DesiredState::Ready
@@ -257,10 +257,10 @@ impl World {
             return;
         }
         let (id, action) = self.pending.remove(usize::from(pick) % self.pending.len());
-        let fails = pick % 11 == 0;
+        let fails = pick.is_multiple_of(11);
         let failure = Failure {
             message: "no".into(),
-            permanent: pick % 2 == 0,
+            permanent: pick.is_multiple_of(2),
         };
         let host = self.host.entry(id.clone()).or_default();
         let overtaken = |other: &(TaskId, Action)| other.0 != id;
