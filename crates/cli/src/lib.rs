@@ -1,6 +1,6 @@
 //! Starling's command line: Docker's commands, flags and tables. It talks to the daemon only, and only over its HTTP API.
 //!
-//! The binary calls [`run`], or takes [`command`], adds commands of its own and hands all others to [`dispatch`].
+//! The binary calls [`run`] for everything but its own `daemon` and `supervisor`.
 #![forbid(unsafe_code)]
 
 pub mod auth;
@@ -196,10 +196,18 @@ pub enum TopCommand {
     Version(system::VersionArgs),
 }
 
-/// The whole command line. A binary may add subcommands; one with a flag of the name or letter of ours must use our id for it
-/// (`host` for `-H`), though ours is not passed down.
+/// The command that the binary runs itself, before it comes here; known here for help and suggestions.
+const DAEMON: &str = "daemon";
+
+/// The whole command line.
 pub fn command() -> Command {
-    the_last_wins(Cli::command())
+    let daemon = Command::new(DAEMON).about("Run the daemon").arg(
+        clap::Arg::new("arguments")
+            .num_args(0..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true),
+    );
+    the_last_wins(Cli::command().subcommand(daemon))
 }
 
 /// A flag that is given twice counts as it was given last, as with Docker.
@@ -226,6 +234,10 @@ pub fn dispatch(matches: &ArgMatches) -> i32 {
 
 /// As [`dispatch`], with another environment and another place to write.
 pub fn run_in(matches: &ArgMatches, environment: &Environment, mut console: Console) -> i32 {
+    if matches.subcommand_name() == Some(DAEMON) {
+        console.complain("the daemon's flags come behind its name: write 'starling daemon -H unix:///run/starling.sock', for example");
+        return FAILURE;
+    }
     let cli = match Cli::from_arg_matches(matches) {
         Ok(cli) => cli,
         Err(err) => return usage_error(&err),

@@ -727,3 +727,24 @@ fn refusals_are_passed_on() {
     );
     assert_eq!(run(&daemon, &["service", "rm", ""]).code, 1);
 }
+
+#[test]
+fn typing_errors_are_answered_with_what_was_meant() {
+    let refused = |args: &[&str]| {
+        cli::command()
+            .try_get_matches_from(std::iter::once(&"starling").chain(args))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(&["servce", "ls"]).contains("'service'"));
+    assert!(refused(&["service", "creat", "x"]).contains("'create'"));
+    assert!(refused(&["deamon"]).contains("'daemon'"));
+    assert!(refused(&["service", "create", "--replica", "2", "x"]).contains("'--replicas'"));
+    let ran = run_at("/nowhere", &["daemon", "--data-root", "/x"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err.contains("flags come behind its name"),
+        "{}",
+        ran.err
+    );
+}
