@@ -371,10 +371,18 @@ impl Driver {
     fn sync_managers(&mut self) {
         let status = |member: consensus::Member| {
             let (raft_id, addr) = (member.raft_id, member.addr);
-            (NodeId::from(member.node_id), ManagerStatus { raft_id, addr })
+            (
+                NodeId::from(member.node_id),
+                ManagerStatus { raft_id, addr },
+            )
         };
-        let members: BTreeMap<NodeId, ManagerStatus> =
-            self.raft.members().into_iter().filter(|m| m.voter).map(status).collect();
+        let members: BTreeMap<NodeId, ManagerStatus> = self
+            .raft
+            .members()
+            .into_iter()
+            .filter(|m| m.voter)
+            .map(status)
+            .collect();
         let changes: Vec<Change> = {
             let view = self.machine.view();
             let stale = view.nodes().filter_map(|node| {

@@ -17,6 +17,9 @@ mod manager;
 mod membership;
 mod random;
 mod server;
+pub mod swarm;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use connector::Connector;
@@ -24,3 +27,4 @@ pub use logs::LogStream;
 pub use machine::EventBatch;
 pub use manager::Manager;
 pub use random::OsIds;
+pub use swarm::Swarm;

@@ -98,13 +98,23 @@ impl consensus::StateMachine for Machine {
                 return Vec::new();
             }
         };
-        let at = entry.proposals.iter().map(|p| p.at).max().unwrap_or_default();
+        let at = entry
+            .proposals
+            .iter()
+            .map(|p| p.at)
+            .max()
+            .unwrap_or_default();
         let applied = {
             let mut store = self.store.write().expect("no entry was applied by halves");
             store.apply(index, &entry.proposals)
         };
         for event in &applied.events {
-            if let Event::Node { id, kind: Kind::Removed, .. } = event {
+            if let Event::Node {
+                id,
+                kind: Kind::Removed,
+                ..
+            } = event
+            {
                 self.gate.shut_out(id.clone());
             }
         }

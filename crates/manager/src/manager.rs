@@ -38,6 +38,7 @@ pub struct Manager {
 
 struct Inner {
     node: NodeId,
+    raft_id: u64,
     here: Here,
     leader: Arc<LeaderChannel>,
     membership: MembershipService,
@@ -89,6 +90,7 @@ impl Manager {
         let leader = Arc::new(leader);
         let inner = Inner {
             node: identity.node().clone(),
+            raft_id: me,
             here: Here {
                 machine: Arc::clone(&machine),
                 raft: raft.clone(),
@@ -167,7 +169,11 @@ impl Manager {
     }
 
     /// Forms a new cluster with this manager as its only member.
-    pub(crate) async fn initialize(&self, cluster: Cluster, node: Node) -> Result<(), ControlError> {
+    pub(crate) async fn initialize(
+        &self,
+        cluster: Cluster,
+        node: Node,
+    ) -> Result<(), ControlError> {
         let failed = |text: String| ControlError::FailedPrecondition(text);
         let raft = &self.inner.here.raft;
         raft.initialize().await.map_err(|e| failed(e.to_string()))?;
@@ -248,9 +254,12 @@ impl Manager {
         self.inner.here.raft.members()
     }
 
-    /// The managers that the leader hears of, by Raft id; empty elsewhere.
-    pub(crate) fn reachability(&self) -> Vec<(u64, bool)> {
-        self.inner.here.raft.reachability()
+    pub(crate) fn watch_members(&self) -> watch::Receiver<Vec<Member>> {
+        self.inner.here.machine.members()
+    }
+
+    pub(crate) fn raft_id(&self) -> u64 {
+        self.inner.raft_id
     }
 
     /// This node.

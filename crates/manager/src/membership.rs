@@ -33,9 +33,9 @@ fn member_error(error: MembershipError) -> Failed {
         MembershipError::NotLeader { .. }
         | MembershipError::InProgress
         | MembershipError::Unknown => Failed::Again(error.to_string()),
-        MembershipError::WouldLoseQuorum { .. } => {
-            Failed::Final(ControlError::FailedPrecondition(format!("{QUORUM} ({error})")))
-        }
+        MembershipError::WouldLoseQuorum { .. } => Failed::Final(ControlError::FailedPrecondition(
+            format!("{QUORUM} ({error})"),
+        )),
         _ => Failed::Final(ControlError::FailedPrecondition(error.to_string())),
     }
 }
@@ -120,7 +120,9 @@ impl Membership for MembershipService {
         let request = request.into_inner();
         check_caller(&caller, &request.node, request.forwarded)?;
         let joined = MembershipService::join(self, &request).await;
-        joined.map(|()| Response::new(pb::JoinReply {})).map_err(|e| status(&e))
+        joined
+            .map(|()| Response::new(pb::JoinReply {}))
+            .map_err(|e| status(&e))
     }
 
     async fn leave(
@@ -131,6 +133,7 @@ impl Membership for MembershipService {
         let request = request.into_inner();
         check_caller(&caller, &request.node, request.forwarded)?;
         let left = MembershipService::leave(self, &request).await;
-        left.map(|()| Response::new(pb::LeaveReply {})).map_err(|e| status(&e))
+        left.map(|()| Response::new(pb::LeaveReply {}))
+            .map_err(|e| status(&e))
     }
 }

@@ -36,8 +36,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Why the node server does not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addr} for cluster traffic: {source}; choose another --listen-addr or stop what uses it")]
-pub struct ListenError {
+#[error(
+    "cannot listen on {addr} for cluster traffic: {source}; choose another --listen-addr or stop what uses it"
+)]
+pub(crate) struct ListenError {
     addr: String,
     #[source]
     source: io::Error,

@@ -20,7 +20,7 @@ const ALPN: &[u8] = b"h2";
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A certificate or key is not what it should be.
     #[error("cannot set up TLS: {0}")]
     Config(String),
@@ -99,8 +99,8 @@ pub(crate) fn unverified() -> Result<Arc<ClientConfig>, TlsError> {
     Ok(finish(config))
 }
 
-fn client_builder()
--> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
+fn client_builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError>
+{
     ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(failed)

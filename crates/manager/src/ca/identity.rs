@@ -143,11 +143,7 @@ impl Identity {
     /// # Errors
     /// When the certificate is not this node's.
     pub fn renewed(&self, certificate_pem: String) -> Result<Identity, IdentityError> {
-        let renewed = Identity::new(
-            self.root_pem.clone(),
-            certificate_pem,
-            self.key_pem.clone(),
-        )?;
+        let renewed = Identity::new(self.root_pem.clone(), certificate_pem, self.key_pem.clone())?;
         if renewed.node() != self.node() || renewed.cluster() != self.cluster() {
             return Err(IdentityError::Certificate("it is of another node"));
         }
@@ -198,10 +194,5 @@ impl Identity {
         let part = RENEWAL.start + (RENEWAL.end - RENEWAL.start) * fraction;
         let due = not_before + whole.mul_f64(part);
         due.duration_since(now).unwrap_or_default()
-    }
-
-    /// The certificate is valid no longer.
-    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
-        now >= self.certificate.not_after
     }
 }

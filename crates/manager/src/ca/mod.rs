@@ -10,6 +10,7 @@ mod token;
 mod x509;
 
 pub use identity::{Identity, IdentityError};
+pub(crate) use identity::{new_key, signing_request};
 pub use root::{CaError, CertificateAuthority, Issued};
 pub(crate) use service::CaService;
 pub use token::{InvalidToken, JoinToken};

@@ -65,7 +65,9 @@ impl CertificateAuthority {
         let mut params = params(ROOT_VALIDITY);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, ROOT_NAME);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, ROOT_NAME);
         let certificate = params.self_signed(&key).map_err(CaError::Make)?;
         Ok(RootCa {
             cert_pem: certificate.pem(),
@@ -90,7 +92,8 @@ impl CertificateAuthority {
     /// # Errors
     /// When the request is not signed with its own key.
     pub fn issue(&self, csr_pem: &str, issued: &Issued<'_>) -> Result<String, CaError> {
-        let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(CaError::Request)?;
+        let request =
+            CertificateSigningRequestParams::from_pem(csr_pem).map_err(CaError::Request)?;
         let names = vec![issued.node.to_string(), unit(issued.role).to_owned()];
         let mut params = CertificateParams::new(names).map_err(CaError::Make)?;
         set_validity(&mut params, issued.validity);
@@ -114,7 +117,8 @@ impl CertificateAuthority {
     /// # Errors
     /// When the proof does not hold.
     pub fn check_renewal(&self, csr_pem: &str, cert_pem: &str) -> Result<NodeId, CaError> {
-        let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(CaError::Request)?;
+        let request =
+            CertificateSigningRequestParams::from_pem(csr_pem).map_err(CaError::Request)?;
         let last = Certificate::from_pem(cert_pem).ok_or(CaError::Foreign)?;
         if !last.is_signed_by(&self.root) {
             return Err(CaError::Foreign);

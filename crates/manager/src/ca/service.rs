@@ -8,9 +8,7 @@ use crate::driver::{DriverHandle, ProposalError};
 use crate::machine::Machine;
 use model::control::ControlError;
 use model::node::NodeStatus;
-use model::{
-    Availability, Change, Cluster, Meta, Node, NodeId, NodeSpec, Refusal, Role, id,
-};
+use model::{Availability, Change, Cluster, Meta, Node, NodeId, NodeSpec, Refusal, Role, id};
 use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -31,10 +29,7 @@ pub(crate) struct CaService {
 
 #[tonic::async_trait]
 impl Ca for CaService {
-    async fn root(
-        &self,
-        _: Request<pb::RootRequest>,
-    ) -> Result<Response<pb::RootReply>, Status> {
+    async fn root(&self, _: Request<pb::RootRequest>) -> Result<Response<pb::RootReply>, Status> {
         let cluster = self.cluster().map_err(|e| status(&e))?;
         Ok(Response::new(pb::RootReply {
             cert_pem: cluster.ca.cert_pem.clone(),
@@ -47,7 +42,13 @@ impl Ca for CaService {
     ) -> Result<Response<pb::IssueReply>, Status> {
         let request = request.into_inner();
         // Checked before anything is forwarded, so that strangers cannot keep the leader busy.
-        self.role_of(&request.token).map_err(|e| status(&e))?;
+        let role = self.role_of(&request.token).map_err(|e| status(&e))?;
+        if request.check_only {
+            return Ok(Response::new(pb::IssueReply {
+                role: wire_role(role),
+                ..Default::default()
+            }));
+        }
         let request = &request;
         let attempt = |route| async move {
             match route {
@@ -154,7 +155,11 @@ impl CaService {
             Some(_) => return Err(ControlError::InvalidArgument(NO_TOKEN.into())),
             None => {}
         }
-        match self.driver.propose(vec![Change::CreateNode(Box::new(object))]).await {
+        match self
+            .driver
+            .propose(vec![Change::CreateNode(Box::new(object))])
+            .await
+        {
             Ok(()) | Err(ProposalError::Refused(Refusal::Exists { .. })) => {
                 tracing::info!(%node, role = role.name(), "a node joined");
                 Ok(reply)
@@ -193,14 +198,18 @@ impl CaService {
         let ca = CertificateAuthority::load(&cluster.ca).map_err(unusable)?;
         Ok(pb::IssueReply {
             node: node.to_string(),
-            role: match role {
-                Role::Worker => wire::pb::objects::Role::Worker.into(),
-                Role::Manager => wire::pb::objects::Role::Manager.into(),
-            },
+            role: wire_role(role),
             cluster: cluster.id.to_string(),
             cert_pem: ca.issue(csr_pem, &issued).map_err(unusable)?,
             managers: self.sessions.managers(),
         })
+    }
+}
+
+fn wire_role(role: Role) -> i32 {
+    match role {
+        Role::Worker => wire::pb::objects::Role::Worker.into(),
+        Role::Manager => wire::pb::objects::Role::Manager.into(),
     }
 }
 

@@ -146,7 +146,10 @@ mod tests {
         assert!(token.has_secret(&secret('7')) && !token.has_secret(&secret('8')));
         assert!(!token.has_secret(&JoinSecret(String::new())));
         let error = token.check_root("another one").unwrap_err();
-        assert!(error.starts_with("remote CA does not match fingerprint. Expected: "), "{error}");
+        assert!(
+            error.starts_with("remote CA does not match fingerprint. Expected: "),
+            "{error}"
+        );
         assert!(!format!("{token:?}").contains("777"), "the secret shows");
     }
 
@@ -154,7 +157,10 @@ mod tests {
     fn a_digest_has_leading_zeros() {
         // Computed with Python's integers.
         let token = JoinToken::new("9", &secret('0')).to_string();
-        assert!(token.contains("-0mqnj0140hn7l9ryrs8ow12kw5me6xky5o8fm8xat4qobntrxz-"), "{token}");
+        assert!(
+            token.contains("-0mqnj0140hn7l9ryrs8ow12kw5me6xky5o8fm8xat4qobntrxz-"),
+            "{token}"
+        );
         assert_eq!(to_base36([0; 32]), "0".repeat(50));
         assert_eq!(from_base36(&to_base36([0xff; 32])), Some([0xff; 32]));
         assert_eq!(from_base36(&"z".repeat(50)), None);

@@ -121,7 +121,11 @@ impl LeaderChannel {
                 Some(why) => Err(Failed::Final(ControlError::Unavailable(why.into()))),
             };
         }
-        match known.leader.as_ref().filter(|leader| leader.raft_id != self.me) {
+        match known
+            .leader
+            .as_ref()
+            .filter(|leader| leader.raft_id != self.me)
+        {
             None => {
                 // Nobody to ask: wait for news.
                 std::future::pending().await

@@ -38,8 +38,17 @@ impl Here {
         self.raft.read_barrier().await.map_err(unavailable)?;
         let reachable = self.raft.reachability().into_iter();
         let managers = query::Managers {
-            leader: self.raft.leadership().borrow().leader.as_ref().map(|m| NodeId::from(m.node_id.as_str())),
-            reachable: reachable.filter(|(_, reachable)| *reachable).map(|(id, _)| id).collect(),
+            leader: self
+                .raft
+                .leadership()
+                .borrow()
+                .leader
+                .as_ref()
+                .map(|m| NodeId::from(m.node_id.as_str())),
+            reachable: reachable
+                .filter(|(_, reachable)| *reachable)
+                .map(|(id, _)| id)
+                .collect(),
         };
         query::answer(&self.machine.view(), &managers, query)
     }

@@ -14,7 +14,11 @@ pub(crate) struct Managers {
 }
 
 /// Answers from `view`. Objects are shared, not copied.
-pub(crate) fn answer(view: &Store, managers: &Managers, query: &Query) -> Result<Found, ControlError> {
+pub(crate) fn answer(
+    view: &Store,
+    managers: &Managers,
+    query: &Query,
+) -> Result<Found, ControlError> {
     let mut found = Found::default();
     match query {
         Query::Cluster => found.cluster = view.cluster().cloned(),
@@ -26,7 +30,10 @@ pub(crate) fn answer(view: &Store, managers: &Managers, query: &Query) -> Result
         Query::Services(selector) => found.services = select_services(view, selector)?,
         Query::Tasks(selector) => {
             let tasks = select_tasks(view, selector)?;
-            found.tasks = tasks.into_iter().map(|task| found_task(view, task)).collect();
+            found.tasks = tasks
+                .into_iter()
+                .map(|task| found_task(view, task))
+                .collect();
         }
     }
     Ok(found)

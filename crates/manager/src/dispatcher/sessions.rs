@@ -56,11 +56,7 @@ impl Sessions {
     }
 
     /// Opens a session; `welcome` is its first message.
-    pub(crate) fn open(
-        &self,
-        node: &NodeId,
-        welcome: impl FnOnce(&[String]) -> Message,
-    ) -> Opened {
+    pub(crate) fn open(&self, node: &NodeId, welcome: impl FnOnce(&[String]) -> Message) -> Opened {
         let mut inner = self.lock();
         inner.last += 1;
         let id = SessionId(inner.last);
@@ -111,7 +107,9 @@ impl Sessions {
     pub(crate) fn of_node(&self, node: &NodeId) -> Option<SessionId> {
         let inner = self.lock();
         let mut sessions = inner.open.iter().rev();
-        sessions.find(|(_, open)| open.node == *node).map(|(id, _)| *id)
+        sessions
+            .find(|(_, open)| open.node == *node)
+            .map(|(id, _)| *id)
     }
 
     pub(crate) fn close(&self, session: SessionId) {

@@ -136,7 +136,9 @@ impl LogBroker {
         mut frames: Streaming<LogFrames>,
     ) -> Result<(), Status> {
         let Some(first) = frames.message().await? else {
-            return Err(Status::invalid_argument("the first message names the subscription"));
+            return Err(Status::invalid_argument(
+                "the first message names the subscription",
+            ));
         };
         let subscription = first.subscription;
         let (services, reader) = {
@@ -149,7 +151,10 @@ impl LogBroker {
             (open.services.clone(), open.reader.clone())
         };
         let gone = |_| Status::cancelled("nobody reads any more");
-        reader.send(FromNode::Began(subscription)).await.map_err(gone)?;
+        reader
+            .send(FromNode::Began(subscription))
+            .await
+            .map_err(gone)?;
         let mut next = Some(first);
         while let Some(batch) = next {
             let (lines, notices) = sort(node, &services, batch.frames);
@@ -169,7 +174,10 @@ impl LogBroker {
             };
         }
         self.lock().open.remove(&subscription);
-        reader.send(FromNode::Ended(subscription)).await.map_err(gone)
+        reader
+            .send(FromNode::Ended(subscription))
+            .await
+            .map_err(gone)
     }
 }
 

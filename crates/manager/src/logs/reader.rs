@@ -17,7 +17,8 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Docker's words for what is missing.
-const INCOMPLETE: &str = "warning: incomplete log stream. some logs could not be retrieved for the following reasons: ";
+const INCOMPLETE: &str =
+    "warning: incomplete log stream. some logs could not be retrieved for the following reasons: ";
 
 pub(super) struct Reader {
     broker: Arc<LogBroker>,
@@ -186,12 +187,14 @@ impl Reader {
     /// Gives up on nodes that are gone before they began to send.
     fn check(&mut self) {
         let now = Instant::now();
-        let broker = &self.broker;
-        let lost = self.open.extract_if(.., |id, (_, until)| {
-            until.is_some_and(|until| now >= until || !broker.is_alive(*id))
+        let lost = self.open.iter().filter(|(id, (_, until))| {
+            until.is_some_and(|until| now >= until || !self.broker.is_alive(**id))
         });
-        let lost: Vec<_> = lost.collect();
-        for (subscription, (node, _)) in lost {
+        let lost: Vec<u64> = lost.map(|(id, _)| *id).collect();
+        for subscription in lost {
+            let Some((node, _)) = self.open.remove(&subscription) else {
+                continue;
+            };
             self.broker.unsubscribe(subscription);
             self.miss(&node);
         }
