@@ -148,9 +148,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 }
 
 /// The waiting side of a write.
-struct Written(oneshot::Receiver<io::Result<()>>);
+struct Pending(oneshot::Receiver<io::Result<()>>);
 
-impl Written {
+impl Pending {
     async fn wait(self) -> io::Result<()> {
         self.0
             .await
@@ -158,11 +158,11 @@ impl Written {
     }
 }
 
-fn waiter() -> (Done, Written) {
+fn waiter() -> (Done, Pending) {
     let (sender, receiver) = oneshot::channel();
     // The waiting side is gone only when the whole node is being dropped.
     (
         Box::new(move |result| drop(sender.send(result))),
-        Written(receiver),
+        Pending(receiver),
     )
 }

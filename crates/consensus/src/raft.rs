@@ -85,7 +85,7 @@ impl Raft {
         config: Config,
         machine: Arc<dyn StateMachine>,
         connector: Arc<dyn Connector>,
-        sync: crate::wal::Sync,
+        sync: crate::wal::Syncer,
     ) -> Result<Self, StartError> {
         let inner = start::start(config, machine, connector, sync).await?;
         Ok(Self {

@@ -37,7 +37,7 @@ pub(crate) async fn start(
     config: Config,
     machine: Arc<dyn StateMachine>,
     connector: Arc<dyn Connector>,
-    sync: wal::Sync,
+    sync: wal::Syncer,
 ) -> Result<Arc<Inner>, StartError> {
     check(&config)?;
     let engine = engine_config(&config)?;
@@ -161,7 +161,7 @@ struct Opened {
     snapshots: Arc<SnapshotStore>,
 }
 
-fn open(config: &Config, sync: wal::Sync) -> Result<Opened, StartError> {
+fn open(config: &Config, sync: wal::Syncer) -> Result<Opened, StartError> {
     let (dir, raft_id) = (&config.dir, config.me.raft_id);
     DirBuilder::new()
         .recursive(true)

@@ -22,7 +22,7 @@ pub(super) struct Cluster {
     pub(super) dir: tempfile::TempDir,
     tune: Tune,
     links: Option<Arc<Links>>,
-    sync: crate::wal::Sync,
+    sync: crate::wal::Syncer,
     pub(super) nodes: Vec<Node>,
 }
 
@@ -98,7 +98,7 @@ impl Cluster {
         self
     }
 
-    pub(super) fn with_sync(mut self, sync: crate::wal::Sync) -> Self {
+    pub(super) fn with_sync(mut self, sync: crate::wal::Syncer) -> Self {
         self.sync = sync;
         self
     }

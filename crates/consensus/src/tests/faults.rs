@@ -315,7 +315,7 @@ async fn a_cut_off_follower_returns_quietly() {
 async fn a_slow_disk_causes_no_election() {
     let slow = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&slow);
-    let sync: crate::wal::Sync = Arc::new(move |file| {
+    let sync: crate::wal::Syncer = Arc::new(move |file| {
         if switch.load(Ordering::SeqCst) {
             std::thread::sleep(crate::ELECTION_MIN - Duration::from_millis(10));
         }
@@ -456,7 +456,7 @@ async fn a_damaged_log_is_refused_and_the_others_go_on() {
 async fn a_broken_disk_stops_the_member_and_says_why() {
     let fuse = Arc::new(AtomicU64::new(u64::MAX));
     let burning = Arc::clone(&fuse);
-    let sync: crate::wal::Sync = Arc::new(move |file| {
+    let sync: crate::wal::Syncer = Arc::new(move |file| {
         let left = burning.load(Ordering::SeqCst);
         if left == 0 {
             return Err(std::io::Error::from_raw_os_error(libc::ENOSPC));

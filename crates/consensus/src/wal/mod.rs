@@ -23,7 +23,7 @@ use record::Record;
 pub(crate) use recover::io_error;
 use segment::Segment;
 use writer::{Command, State, Writer};
-pub(crate) use writer::{Done, Sync};
+pub(crate) use writer::{Done, Syncer};
 
 use crate::StartError;
 use crate::types::{Entry, LogId, Vote};
@@ -41,7 +41,7 @@ pub(crate) struct Wal {
 pub(crate) struct Options {
     pub(crate) raft_id: u64,
     pub(crate) segment_bytes: u64,
-    pub(crate) sync: Sync,
+    pub(crate) sync: Syncer,
 }
 
 impl Wal {

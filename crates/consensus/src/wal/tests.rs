@@ -274,7 +274,7 @@ async fn a_failed_sync_is_final_and_told() {
     let dir = tempfile::tempdir().expect("tempdir");
     let syncs = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&syncs);
-    let broken: Sync = Arc::new(move |file| {
+    let broken: Syncer = Arc::new(move |file| {
         if counter.fetch_add(1, Ordering::SeqCst) == 2 {
             Err(io::Error::from_raw_os_error(libc::EIO))
         } else {
@@ -311,7 +311,7 @@ async fn writes_that_wait_share_a_sync() {
     let dir = tempfile::tempdir().expect("tempdir");
     let syncs = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&syncs);
-    let slow: Sync = Arc::new(move |file| {
+    let slow: Syncer = Arc::new(move |file| {
         counter.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(std::time::Duration::from_millis(50));
         file.sync_data()
@@ -353,7 +353,7 @@ fn lose_power(dir: &Path, fatal: u64, random: u64) -> Wal {
     let count = AtomicU64::new(0);
     let before: Mutex<(u64, Vec<u8>)> = Mutex::default();
     let dir_copy = dir.to_owned();
-    let sync: Sync = Arc::new(move |_| {
+    let sync: Syncer = Arc::new(move |_| {
         let newest = *segment::list(&dir_copy)?.last().expect("a segment");
         let path = segment::path(&dir_copy, newest);
         let written = std::fs::read(&path)?;

@@ -26,7 +26,7 @@ const COMMITTED_DELAY: Duration = Duration::from_secs(1);
 /// Called once with the outcome, after the sync.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 /// Makes a file's data durable; replaced by tests that need a slow or a broken disk.
-pub(crate) type Sync = Arc<dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync>;
+pub(crate) type Syncer = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 
 /// What the writer is told.
 pub(super) enum Command {
@@ -44,7 +44,7 @@ pub(super) struct Writer {
     pub(super) current: Segment,
     pub(super) segments: Vec<u64>,
     pub(super) state: State,
-    pub(super) sync: Sync,
+    pub(super) sync: Syncer,
     /// The first error; after it nothing is written, since what the disk holds is no longer known.
     pub(super) failure: Arc<Mutex<Option<String>>>,
     pub(super) spare: Spare,
