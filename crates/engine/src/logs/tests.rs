@@ -16,7 +16,11 @@ struct Bench {
 }
 
 fn entry(number: u64) -> String {
-    let stream = if number % 2 == 0 { "stdout" } else { "stderr" };
+    let stream = if number.is_multiple_of(2) {
+        "stdout"
+    } else {
+        "stderr"
+    };
     format!(
         "{{\"log\":\"line {number}\\n\",\"stream\":\"{stream}\",\"time\":\"1970-01-01T00:00:{number:02}Z\"}}\n"
     )
