@@ -264,10 +264,6 @@ fn not_built_yet(api: &Api) -> Result<()> {
     let cases = [
         (valid().with("/Mode", json!({"Global": {}})), "global"),
         (
-            valid().with("/TaskTemplate/Networks", json!([{"Target": "overlay1"}])),
-            "network",
-        ),
-        (
             valid().with(
                 "/EndpointSpec",
                 json!({"Ports": [{"TargetPort": 80, "PublishedPort": 80}]}),
@@ -290,6 +286,12 @@ fn not_built_yet(api: &Api) -> Result<()> {
         let reply = api.send_json(Method::POST, "/services/create", service.spec())?;
         refused(&reply, 501, words).with_context(|| service.spec().to_string())?;
     }
+    let network = json!({"Name": "overlay1", "Driver": "overlay"});
+    let reply = api.send_json(Method::POST, "/networks/create", &network)?;
+    refused(&reply, 501, "network")?;
+    let absent = valid().with("/TaskTemplate/Networks", json!([{"Target": "overlay1"}]));
+    let reply = api.send_json(Method::POST, "/services/create", absent.spec())?;
+    refused(&reply, 404, "network overlay1 not found")?;
     let secret = json!({"Name": "s", "Data": "c2VjcmV0"});
     ensure!(
         api.send_json(Method::POST, "/secrets/create", &secret)?

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cluster_tests::hosts::service::{self, ids, serving, settled, summary, update};
+use cluster_tests::hosts::service::{self, ids, serving, settled, summary};
 use cluster_tests::hosts::{Api, Cluster, IMAGE, Story};
 
 /// Steps take about a second; a debug build on two busy cores is given much more.
@@ -112,6 +112,8 @@ fn own_command_line(cluster: &Cluster, api: &Api) -> Result<()> {
         "2",
         "--update-monitor",
         "300ms",
+        "--stop-signal",
+        "SIGKILL",
     ];
     host.cli(
         &[
@@ -125,9 +127,6 @@ fn own_command_line(cluster: &Cluster, api: &Api) -> Result<()> {
         "the command returned before the service had converged"
     );
     let before = ids(&serving(api, "own")?);
-    update(api, "own", |spec| {
-        spec["TaskTemplate"]["ContainerSpec"]["StopSignal"] = "SIGKILL".into()
-    })?;
     host.cli(&["service", "update", "-f", "own"])?;
     ensure!(
         before.is_disjoint(&ids(&settled(api, "own", 2, LIMIT)?)),

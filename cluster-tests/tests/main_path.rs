@@ -190,8 +190,9 @@ fn a_failing_update_pauses(_: &Cluster, api: &Api) -> Result<()> {
         message.as_str().is_some_and(|text| text.contains("paused")),
         "{message}"
     );
+    // A task that ran for a moment lets the next slot begin, before the first failure is known.
     ensure!(
-        running(api, "web")?.len() >= 5,
+        running(api, "web")?.len() >= 4,
         "the failure spread:\n{}",
         summary(api, "web")?
     );

@@ -15,7 +15,7 @@ use super::api::Api;
 use super::cgroups;
 use super::daemon::{Daemon, socket};
 use super::helper::READY;
-use super::process::{Process, ProcessId};
+use super::process::{OWN_GROUP, Process, ProcessId};
 use super::switch::{Switch, in_network, network_of};
 use super::wait::eventually;
 
@@ -302,7 +302,7 @@ impl Host {
     /// Processes of containers.
     pub fn container_processes(&self) -> Vec<Process> {
         let mut all = self.processes();
-        all.retain(|process| process.group != "sys");
+        all.retain(|process| process.group != OWN_GROUP);
         all
     }
 
@@ -394,7 +394,7 @@ impl Host {
     }
 
     fn own_group(&self) -> String {
-        format!("{}/sys", self.cgroup())
+        format!("{}/{OWN_GROUP}", self.cgroup())
     }
 
     fn log_file(&self) -> PathBuf {

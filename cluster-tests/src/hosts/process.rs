@@ -86,6 +86,9 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     Some((state, fields.nth(18)?.parse().ok()?))
 }
 
+/// Name of the group of a host's own processes.
+pub(super) const OWN_GROUP: &str = "sys";
+
 /// A process of a host, as seen from outside of the host.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -114,10 +117,15 @@ impl Process {
     fn in_group(pid: i32, parent: &str) -> Option<Process> {
         let inside = format!("{parent}/");
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let group = groups
-            .lines()
-            .filter_map(|line| line.splitn(3, ':').nth(2))
-            .find_map(|path| path.strip_prefix(&inside))?;
+        let paths = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        let inside: Vec<&str> = paths
+            .filter_map(|path| path.strip_prefix(&inside))
+            .collect();
+        // An engine need not use every hierarchy: where it does not, a container's process is still in its parent's group.
+        let group = inside
+            .iter()
+            .find(|group| **group != OWN_GROUP)
+            .or(inside.first())?;
         let id = ProcessId::of(pid).ok().filter(|id| id.alive())?;
         let comm = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let args = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
