@@ -51,8 +51,11 @@ pub struct Context<'a> {
 /// What has to change, and when to look again though nothing happened.
 #[derive(Debug, Default)]
 pub struct Decision {
-    /// In the order of application; they belong together.
+    /// In the order of application.
     pub changes: Vec<Change>,
+    /// Where the changes of each service begin. Those of one service belong together; what is refused for one
+    /// service must not hold up the others.
+    begins: Vec<usize>,
     /// The next point in time at which something is due.
     pub wake_at: Option<Timestamp>,
     /// Services that were not looked at because the decision was full: still dirty.
@@ -60,6 +63,16 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The changes of each service.
+    pub fn into_parts(mut self) -> Vec<Vec<Change>> {
+        let mut parts = Vec::with_capacity(self.begins.len());
+        for begin in self.begins.into_iter().rev() {
+            parts.push(self.changes.split_off(begin));
+        }
+        parts.reverse();
+        parts
+    }
+
     fn wake_at(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
     }
@@ -73,9 +86,13 @@ pub fn reconcile(ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision
             decision.postponed.push(id);
             continue;
         }
+        let begin = decision.changes.len();
         match view.service(&id) {
             Some(service) => replicated::reconcile(ctx, view, service, &mut decision),
             None => reaper::bury(view, &id, &mut decision),
+        }
+        if decision.changes.len() > begin {
+            decision.begins.push(begin);
         }
     }
     decision

@@ -121,7 +121,7 @@ impl World {
         if decision.changes.is_empty() {
             return false;
         }
-        self.commit(decision.changes);
+        self.commit(decision.into_parts().concat());
         true
     }
 

@@ -25,29 +25,26 @@ impl Leader {
         } else {
             self.loops_due
         };
-        let decided = [
-            self.orchestrate(step, &dirty),
-            self.allocate(step, &dirty),
-            self.schedule(step, &dirty),
-        ];
-        // One proposal a loop: they decide on one view, and where the first takes back what another builds
-        // on, only that one is refused and decided again.
-        for changes in decided {
-            if !changes.is_empty() {
-                let token = self.propose(
-                    step,
-                    Proposal {
-                        request: None,
-                        at: step.now,
-                        changes,
-                    },
-                );
-                self.deciding.insert(token);
-            }
+        // One proposal for each service, one for each other loop: they decide on one view, and where the first
+        // takes back what another builds on, only that one is refused and decided again.
+        let mut decided = self.orchestrate(step, &dirty);
+        decided.push(self.allocate(step, &dirty));
+        decided.push(self.schedule(step, &dirty));
+        for changes in decided.into_iter().filter(|changes| !changes.is_empty()) {
+            let token = self.propose(
+                step,
+                Proposal {
+                    request: None,
+                    at: step.now,
+                    changes,
+                },
+            );
+            self.deciding.insert(token);
         }
     }
 
-    fn orchestrate(&mut self, step: &mut Step<'_>, dirty: &Dirty) -> Vec<model::Change> {
+    /// The changes of each service.
+    fn orchestrate(&mut self, step: &mut Step<'_>, dirty: &Dirty) -> Vec<Vec<model::Change>> {
         let mut context = orchestrator::Context {
             now: step.now,
             ids: step.ids,
@@ -57,8 +54,10 @@ impl Leader {
         if let Some(at) = decision.wake_at {
             self.loops_due = Some(self.loops_due.map_or(at, |due| due.min(at)));
         }
-        self.dirty.services.extend(decision.postponed);
-        decision.changes
+        self.dirty
+            .services
+            .extend(decision.postponed.iter().cloned());
+        decision.into_parts()
     }
 
     fn allocate(&self, step: &Step<'_>, dirty: &Dirty) -> Vec<model::Change> {

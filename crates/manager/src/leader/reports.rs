@@ -14,28 +14,44 @@ pub(super) struct Reports {
     waiting: BTreeMap<TaskId, TaskStatus>,
     /// Last report of each session that waits.
     waiting_acks: BTreeMap<NodeId, (SessionId, u64)>,
-    under_way: Option<ProposalToken>,
-    acks_under_way: BTreeMap<NodeId, (SessionId, u64)>,
+    under_way: Option<Batch>,
+}
+
+/// A proposal of reports.
+struct Batch {
+    token: ProposalToken,
+    changes: Vec<Change>,
+    acks: BTreeMap<NodeId, (SessionId, u64)>,
 }
 
 impl Reports {
     pub(super) fn is_under_way(&self, token: ProposalToken) -> bool {
-        self.under_way == Some(token)
+        self.under_way.as_ref().is_some_and(|b| b.token == token)
     }
 
-    /// A batch that was refused is not acknowledged: the agents send it again.
+    /// A batch that was applied is acknowledged. One that was refused (a task of it was forgotten meanwhile) waits
+    /// again, and goes without what is no news any more.
     pub(super) fn settle(&mut self, applied: bool, out: &mut Vec<Output>) {
-        self.under_way = None;
-        for (node, (session, sequence)) in std::mem::take(&mut self.acks_under_way) {
-            out.push(if applied {
-                Output::Reported {
+        let Some(batch) = self.under_way.take() else {
+            return;
+        };
+        if applied {
+            for (node, (session, sequence)) in batch.acks {
+                out.push(Output::Reported {
                     node,
                     session,
                     sequence,
-                }
-            } else {
-                Output::CloseSession { node, session }
-            });
+                });
+            }
+            return;
+        }
+        for change in batch.changes {
+            if let Change::SetTaskStatus { id, status } = change {
+                self.waiting.entry(id).or_insert(status);
+            }
+        }
+        for (node, ack) in batch.acks {
+            self.waiting_acks.entry(node).or_insert(ack);
         }
     }
 }
@@ -100,13 +116,17 @@ impl Leader {
             }
             return;
         }
-        self.reports.acks_under_way = acks;
         let proposal = Proposal {
             request: None,
             at: step.now,
-            changes,
+            changes: changes.clone(),
         };
-        self.reports.under_way = Some(self.propose(step, proposal));
+        let token = self.propose(step, proposal);
+        self.reports.under_way = Some(Batch {
+            token,
+            changes,
+            acks,
+        });
     }
 }
 
