@@ -23,6 +23,7 @@ mod rng;
 mod session;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use world::World;
@@ -61,8 +62,8 @@ pub struct Summary {
     pub unknown_committed: u64,
     /// Entries that were lost with their leader.
     pub unknown_lost: u64,
-    /// Proposals that a guard of the store refused.
-    pub refused: u64,
+    /// Proposals that a guard of the store refused, by its text.
+    pub refused: BTreeMap<String, u64>,
     /// Followers that caught up with a snapshot.
     pub snapshots: u64,
     /// Daemons and hosts that were restarted.
@@ -85,7 +86,9 @@ impl std::ops::AddAssign<&Summary> for Summary {
         self.elections += other.elections;
         self.unknown_committed += other.unknown_committed;
         self.unknown_lost += other.unknown_lost;
-        self.refused += other.refused;
+        for (text, count) in &other.refused {
+            *self.refused.entry(text.clone()).or_default() += count;
+        }
         self.snapshots += other.snapshots;
         self.restarts += other.restarts;
         self.tasks += other.tasks;

@@ -13,7 +13,7 @@ use super::events::Id;
 use super::log::Entry;
 use super::world::World;
 use model::control::{ControlError, Written};
-use model::{Change, NodeId, Proposal};
+use model::{Change, NodeId, Proposal, Refusal};
 use std::rc::Rc;
 use store::{Event, Store};
 
@@ -116,8 +116,9 @@ impl World {
             self.fail(|| what);
         }
         self.summary.entries += 1;
-        let refused = applied.outcomes.iter().filter(|o| o.is_err());
-        self.summary.refused += refused.count() as u64;
+        for refusal in applied.outcomes.iter().filter_map(|o| o.as_ref().err()) {
+            *self.summary.refused.entry(guard(refusal)).or_default() += 1;
+        }
         for event in &applied.events {
             self.count(event);
             if let Event::Node { id, new: None, .. } = event {
@@ -210,6 +211,16 @@ impl World {
         if let Some(wrong) = wrong {
             self.fail(|| format!("{wrong}: request {request}, {result:?}"));
         }
+    }
+}
+
+/// The guard that refused, without names.
+fn guard(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NameTaken { kind, .. } => format!("{kind} name taken"),
+        Refusal::NotFound { kind, .. } => format!("{kind} not found"),
+        Refusal::Exists { kind, .. } => format!("{kind} exists"),
+        Refusal::OutOfSequence | Refusal::Invariant(_) => refusal.to_string(),
     }
 }
 
