@@ -119,6 +119,20 @@ impl Actions {
         busy.waiter = Some(tokio::spawn(work));
     }
 
+    /// Gives up what is under way, and waits until nothing is. Containers are left as they are.
+    pub(crate) async fn end(&mut self) {
+        let all = std::mem::take(&mut self.tasks).into_values();
+        let work: Vec<_> = all
+            .flat_map(|busy| [busy.last, busy.waiter])
+            .flatten()
+            .collect();
+        work.iter().for_each(JoinHandle::abort);
+        for work in work {
+            // It was cancelled, or it ended: both are well.
+            let _ = work.await;
+        }
+    }
+
     /// Nothing of the task is left.
     pub(crate) fn forget(&mut self, id: &TaskId) {
         self.tasks.remove(id);

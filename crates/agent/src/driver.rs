@@ -6,7 +6,7 @@ use crate::journal::Journal;
 use crate::link::Link;
 use crate::session::{Connector, message};
 use crate::status::AgentStatus;
-use crate::worker::{Existing, Input, JournalWrite, Outcome, Output, Worker};
+use crate::worker::{Action, Existing, Input, JournalWrite, Outcome, Output, Worker};
 use model::assignment::Assignments;
 use model::{NodeId, TaskId, TaskStatus, Timestamp};
 use std::collections::BTreeMap;
@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use wire::pb::dispatcher as pb;
 use wire::pb::dispatcher::to_manager::Message as ToManager;
 
@@ -63,31 +64,27 @@ pub enum RunError {
 /// A running agent. Dropping it ends the agent; tasks keep running.
 #[derive(Debug)]
 pub struct AgentHandle {
-    status: watch::Receiver<AgentStatus>,
-    managers: watch::Sender<AgentStatus>,
-    link: AbortHandle,
-    driver: AbortHandle,
-    done: Option<(JoinHandle<()>, JoinHandle<()>)>,
+    status: watch::Sender<AgentStatus>,
+    end: CancellationToken,
+    work: Option<(JoinHandle<()>, JoinHandle<()>)>,
 }
 
 impl AgentHandle {
     /// How the session with the leader stands.
     pub fn status(&self) -> watch::Receiver<AgentStatus> {
-        self.status.clone()
+        self.status.subscribe()
     }
 
     /// Other addresses to try, for when all that are known are gone.
     pub fn set_managers(&self, managers: Vec<String>) {
-        self.managers
-            .send_modify(|status| status.managers = managers);
+        self.status.send_modify(|status| status.managers = managers);
     }
 
-    /// Ends the agent and waits until nothing of it runs any more. Tasks keep running.
+    /// Ends the agent and waits until it asks nothing of the executor any more. Tasks keep running.
     pub async fn shutdown(mut self) {
-        self.link.abort();
-        self.driver.abort();
-        if let Some((link, driver)) = self.done.take() {
-            // Both were just cancelled; that is how they end.
+        self.end.cancel();
+        if let Some((link, driver)) = self.work.take() {
+            // One that panicked has ended, too.
             let _ = link.await;
             let _ = driver.await;
         }
@@ -96,8 +93,7 @@ impl AgentHandle {
 
 impl Drop for AgentHandle {
     fn drop(&mut self) {
-        self.link.abort();
-        self.driver.abort();
+        self.end.cancel();
     }
 }
 
@@ -113,10 +109,11 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         .and_then(|loaded| loaded)
         .map_err(RunError::Journal)?;
     let (events, inbox) = mpsc::channel(EVENT_QUEUE);
-    let (status, watcher) = watch::channel(AgentStatus {
+    let status = watch::Sender::new(AgentStatus {
         managers: config.managers,
         ..AgentStatus::default()
     });
+    let end = CancellationToken::new();
     let worker = Worker::new(records);
     let last_index = Arc::new(AtomicU64::new(worker.index()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -132,6 +129,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         last_index: Arc::clone(&last_index),
         outbound: None,
         wake: None,
+        end: end.clone(),
     };
     let link = Link {
         connector: config.connector,
@@ -143,13 +141,15 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
     tracing::debug!(node = %config.node, "agent starts");
     let found = config.executor.existing().await;
     let driver = tokio::spawn(driver.run(found, inbox));
-    let link = tokio::spawn(link.run());
+    let ended = end.clone();
+    let link = tokio::spawn(async move {
+        // A session that is dropped is closed.
+        ended.run_until_cancelled(link.run()).await;
+    });
     Ok(AgentHandle {
-        status: watcher,
-        managers: status,
-        link: link.abort_handle(),
-        driver: driver.abort_handle(),
-        done: Some((link, driver)),
+        status,
+        end,
+        work: Some((link, driver)),
     })
 }
 
@@ -160,20 +160,27 @@ struct Driver {
     last_index: Arc<AtomicU64>,
     outbound: Option<mpsc::Sender<pb::ToManager>>,
     wake: Option<Timestamp>,
+    end: CancellationToken,
 }
 
 /// What the outputs of several steps ask for, together.
 #[derive(Default)]
 struct Plan {
     writes: Vec<JournalWrite>,
-    actions: Vec<crate::worker::Action>,
+    actions: Vec<Action>,
     sequence: u64,
     statuses: BTreeMap<TaskId, TaskStatus>,
     need_complete: bool,
 }
 
 impl Driver {
-    async fn run(mut self, found: Vec<(TaskId, Existing)>, mut inbox: mpsc::Receiver<Event>) {
+    async fn run(mut self, found: Vec<(TaskId, Existing)>, inbox: mpsc::Receiver<Event>) {
+        let end = self.end.clone();
+        end.run_until_cancelled(self.serve(found, inbox)).await;
+        self.actions.end().await;
+    }
+
+    async fn serve(&mut self, found: Vec<(TaskId, Existing)>, mut inbox: mpsc::Receiver<Event>) {
         for (id, container) in &found {
             if matches!(container, Existing::Running(_)) {
                 self.actions.watch(id);
@@ -237,9 +244,15 @@ impl Driver {
     }
 
     fn step(&mut self, input: Input, plan: &mut Plan) {
+        let mut waits = false;
         for output in self.worker.step(now(), input) {
             match output {
-                Output::Journal(writes) => plan.writes.extend(writes),
+                Output::Journal(writes) => {
+                    waits = true;
+                    plan.writes.extend(writes);
+                }
+                // What needs no write of its own does not wait for those of other tasks.
+                Output::Do(action @ Action::Start(_)) if !waits => self.actions.begin(action),
                 Output::Do(action) => plan.actions.push(action),
                 Output::Report { sequence, statuses } => {
                     plan.sequence = sequence;

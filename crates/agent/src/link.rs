@@ -20,7 +20,7 @@ use wire::pb::dispatcher::to_manager::Message as ToManager;
 /// First pause after no manager could be had.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest pause: how late a node notices that a leader is back.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// Heartbeats when the leader does not say: a quarter of the 2 s after which a node counts as silent.
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
 /// Heartbeats are not sent more often than this, whatever the leader says.

@@ -91,6 +91,17 @@ impl Locks {
         };
         lock.lock_owned().await
     }
+
+    /// Waits until what is under way now is over.
+    async fn settle(&self) {
+        let held: Vec<_> = {
+            let locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.values().cloned().collect()
+        };
+        for lock in held {
+            drop(lock.lock().await);
+        }
+    }
 }
 
 impl Engine {
@@ -233,8 +244,10 @@ impl Engine {
         self.logs(&id, options)
     }
 
-    /// Removes all containers of tasks: this node leaves its cluster. What cannot be removed is said in the log.
+    /// Removes all containers of tasks: this node leaves its cluster. To be called when nobody prepares tasks any more.
+    /// What cannot be removed is said in the log.
     pub async fn remove_all_tasks(&self) {
+        self.0.tasks.settle().await;
         let removals = self.task_containers().into_iter().map(|found| async move {
             let task = found.task;
             if matches!(found.container.state.phase, Phase::Running)
