@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use wire::pb::dispatcher as pb;
 use wire::pb::dispatcher::to_agent::Message as ToAgent;
@@ -25,6 +25,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(500);
 /// Heartbeats are not sent more often than this, whatever the leader says.
 const HEARTBEAT_FLOOR: Duration = Duration::from_millis(20);
+/// Managers must refuse this node for so long before it counts as removed: a leader that has just been elected may not
+/// know yet of a node that has just joined, and being removed has no way back.
+const REFUSAL_PERIOD: Duration = Duration::from_secs(2);
 /// Most managers that are tried at once; a cluster has seldom more than seven.
 const MAX_ATTEMPTS: usize = 16;
 
@@ -45,9 +48,11 @@ impl Link {
     pub(crate) async fn run(self) {
         let mut pause = BACKOFF_MIN;
         let mut hint: Hint = None;
+        let mut refused_since = None;
         while !self.events.is_closed() {
-            match self.find_leader(hint.take()).await {
+            match self.find_leader(hint.take(), &mut refused_since).await {
                 Some(session) => {
+                    refused_since = None;
                     pause = BACKOFF_MIN;
                     hint = self.keep(session).await;
                 }
@@ -60,7 +65,11 @@ impl Link {
     }
 
     /// Asks all known managers at once: one of them leads, and hosts that are off cost no time.
-    async fn find_leader(&self, hint: Hint) -> Option<Session> {
+    async fn find_leader(
+        &self,
+        hint: Hint,
+        refused_since: &mut Option<Instant>,
+    ) -> Option<Session> {
         let mut asked = BTreeSet::new();
         let mut attempts = FuturesUnordered::new();
         let known = self.status.borrow().managers.clone();
@@ -87,8 +96,13 @@ impl Link {
             }
             why = error.to_string();
         }
+        match refused {
+            Some(true) => *refused_since = refused_since.or(Some(Instant::now())),
+            Some(false) => *refused_since = None,
+            None => {}
+        }
+        let refused = refused_since.is_some_and(|since| since.elapsed() >= REFUSAL_PERIOD);
         self.status.send_if_modified(|status| {
-            let refused = refused.unwrap_or(status.refused);
             let news = status.error != why || status.refused != refused;
             status.error = why;
             status.refused = refused;

@@ -156,7 +156,7 @@ fn broken(addr: &str, status: &Status) -> SessionError {
     let addr = addr.to_owned();
     let message = status.message().to_owned();
     match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated => SessionError::Refused { addr, message },
+        Code::PermissionDenied => SessionError::Refused { addr, message },
         _ => SessionError::Broken { addr, message },
     }
 }

@@ -9,6 +9,6 @@ pub struct AgentStatus {
     pub managers: Vec<String>,
     /// Why there is no session; empty while there is one.
     pub error: String,
-    /// A manager said that this node is not in the cluster (any more).
+    /// Managers say, and have said for some seconds, that this node is not in the cluster any more.
     pub refused: bool,
 }

@@ -96,10 +96,17 @@ async fn a_node_that_is_no_member_hears_it() {
     let manager = Manager::start(Answer::Refuse).await;
     let node = Node::default();
     let agent = node.start(&[&manager.addr]).await;
+    let asked = Instant::now();
     let mut status = agent.status();
     let refused = in_time("refusal", status.wait_for(|status| status.refused)).await;
     let error = refused.unwrap().error.clone();
     assert!(error.contains("node1 is not a member"), "{error}");
+    // Once is not enough: being removed has no way back.
+    assert!(
+        asked.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
     agent.shutdown().await;
 }
 
