@@ -145,7 +145,7 @@ impl World {
             let applied = self.managers[manager].store.apply(next, &entry.proposals);
             self.check_equal(manager, next, &applied);
             self.tell_committed(manager, next, &entry, applied);
-            if next % CHECKPOINT_EVERY == 0 {
+            if next.is_multiple_of(CHECKPOINT_EVERY) {
                 self.managers[manager].checkpoint = self.managers[manager].store.snapshot();
                 self.check_snapshot(manager);
             }

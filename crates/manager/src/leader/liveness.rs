@@ -127,11 +127,12 @@ impl Leader {
             return;
         }
         let mut changes = Vec::new();
-        let late = self
-            .liveness
-            .deadlines
-            .extract_if(.., |_, deadline| deadline.at <= step.now);
-        for (id, deadline) in late.collect::<Vec<_>>() {
+        let late = |(id, deadline): (&NodeId, &Deadline)| {
+            (deadline.at <= step.now).then(|| (id.clone(), deadline.message))
+        };
+        let late: Vec<_> = self.liveness.deadlines.iter().filter_map(late).collect();
+        for (id, message) in late {
+            self.liveness.deadlines.remove(&id);
             if let Some(session) = self.sessions.remove(&id) {
                 step.out.push(super::Output::CloseSession {
                     node: id.clone(),
@@ -143,7 +144,7 @@ impl Leader {
             };
             let status = NodeStatus {
                 state: NodeState::Down,
-                message: deadline.message.into(),
+                message: message.into(),
                 addr: node.status.addr.clone(),
                 since: step.now,
             };
