@@ -25,6 +25,8 @@ pub(crate) struct Host {
     images: Images,
     directory: tempfile::TempDir,
     cgroup_parent: String,
+    /// Registries are asked only for what is not here.
+    pub(crate) offline: bool,
 }
 
 impl Host {
@@ -56,6 +58,7 @@ impl Host {
             table: Arc::new(MemoryTable::default()),
             images,
             directory,
+            offline: true,
             cgroup_parent: format!("/starling-engine-test-{}-{count}", std::process::id()),
         };
         host.open().await;
@@ -69,7 +72,7 @@ impl Host {
             exec_root: self.exec_root(),
             supervisor_binary: env!("CARGO_BIN_EXE_engine-supervisor").into(),
             cgroup_parent: self.cgroup_parent.clone(),
-            prefer_offline_images: true,
+            prefer_offline_images: self.offline,
         };
         let table = Arc::clone(&self.table) as Arc<dyn images::Table>;
         let engine = Engine::open(config, self.images.clone(), table).await;

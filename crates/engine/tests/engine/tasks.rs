@@ -86,6 +86,25 @@ async fn an_image_that_cannot_be_had_is_a_permanent_reason() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_here_is_used_when_its_registry_is_off() {
+    let mut host = Host::new().await;
+    host.close();
+    host.offline = false;
+    host.open().await;
+    let name = "127.0.0.1:1/here:1";
+    host.engine().images().tag(IMAGE, name).unwrap();
+    in_time("two tasks", async {
+        for id in ["t1", "t2"] {
+            prepare(host.engine(), &task(id, name, "true"))
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    assert_eq!(host.engine().task_containers().len(), 2);
+}
+
+#[tokio::test]
 async fn logs_of_a_task_may_be_asked_for_before_it_is_there() {
     let host = Host::new().await;
     let engine = host.engine().clone();
