@@ -145,6 +145,8 @@ impl Driver {
     ) {
         let mut leadership = self.raft.leadership();
         let mut members = self.machine.members();
+        // The members that were recovered from disk are no change.
+        members.mark_changed();
         let mut commands = Vec::with_capacity(COMMANDS_AT_ONCE);
         self.follow_leadership(&mut leadership);
         loop {
@@ -162,7 +164,7 @@ impl Driver {
                     Err(_) => return,
                 },
                 changed = members.changed() => match changed {
-                    Ok(()) => self.members_changed(&mut members),
+                    Ok(()) => self.members_changed(),
                     Err(_) => return,
                 },
                 () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {
@@ -357,9 +359,8 @@ impl Driver {
         tokio::time::sleep(BELIEVE_AGAIN).await;
     }
 
-    fn members_changed(&mut self, members: &mut watch::Receiver<Vec<consensus::Member>>) {
-        let members = members.borrow_and_update().clone();
-        let addrs = members.into_iter().map(|member| member.addr);
+    fn members_changed(&mut self) {
+        let addrs = self.raft.members().into_iter().map(|member| member.addr);
         self.sessions.managers_changed(addrs.collect());
         if self.leading.is_some() {
             self.sync_managers();

@@ -1,10 +1,11 @@
 //! The replicated state machine of this manager: the store, fed by Raft.
 
 use crate::auth::Gate;
+use crate::clock::wall;
 use consensus::{Member, SnapshotEncoder};
 use model::{Refusal, Timestamp};
 use std::io;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use store::{Event, Kind, Store};
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -16,8 +17,7 @@ const EVENT_BACKLOG: usize = 1024;
 pub struct EventBatch {
     /// Index of the entry.
     pub index: u64,
-    /// When it was decided (leader's clock). After a restart the log is applied again from the last snapshot: a
-    /// reader that has seen the time before knows so from here.
+    /// When it was decided (leader's clock).
     pub at: Timestamp,
     /// The changes in order, each with the object before and after.
     pub events: Vec<Event>,
@@ -39,9 +39,13 @@ pub(crate) struct Machine {
     /// Not bounded by itself: the leader has one entry under way at a time, and the receiver always takes.
     applied: mpsc::UnboundedSender<AppliedEntry>,
     events: broadcast::Sender<Arc<EventBatch>>,
+    /// The same without what was decided before this manager started: after a restart the log is applied again from
+    /// the last snapshot, and clients have heard of it.
+    news: broadcast::Sender<Arc<EventBatch>>,
+    started: Timestamp,
     members: watch::Sender<Vec<Member>>,
     /// Set when an entry could not be understood: from then on the state is not what the log says.
-    broken: OnceLock<String>,
+    broken: watch::Sender<Option<Arc<str>>>,
     gate: Gate,
 }
 
@@ -52,8 +56,10 @@ impl Machine {
             store: RwLock::new(Store::new()),
             applied,
             events: broadcast::Sender::new(EVENT_BACKLOG),
+            news: broadcast::Sender::new(EVENT_BACKLOG),
+            started: wall(),
             members: watch::Sender::default(),
-            broken: OnceLock::new(),
+            broken: watch::Sender::default(),
             gate,
         };
         (Arc::new(machine), receiver)
@@ -69,20 +75,28 @@ impl Machine {
         self.events.subscribe()
     }
 
+    /// What was decided since this manager started.
+    pub(crate) fn news(&self) -> broadcast::Receiver<Arc<EventBatch>> {
+        self.news.subscribe()
+    }
+
     pub(crate) fn members(&self) -> watch::Receiver<Vec<Member>> {
         self.members.subscribe()
     }
 
     /// Why this manager cannot go on, if so.
-    pub(crate) fn broken(&self) -> Option<&str> {
-        self.broken.get().map(String::as_str)
+    pub(crate) fn broken(&self) -> Option<Arc<str>> {
+        self.broken.borrow().clone()
+    }
+
+    pub(crate) fn watch_broken(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.broken.subscribe()
     }
 
     fn break_down(&self, index: u64, error: &wire::DecodeError) {
         tracing::error!(index, %error, "cannot apply a log entry: this manager stops serving");
         let text = format!("log entry {index} cannot be applied: {error}");
-        // Only the first one matters.
-        let _ = self.broken.set(text);
+        self.broken.send_replace(Some(text.into()));
     }
 }
 
@@ -126,6 +140,9 @@ impl consensus::StateMachine for Machine {
         if !events.events.is_empty() {
             // Nobody may be listening.
             let _ = self.events.send(Arc::clone(&events));
+            if at >= self.started {
+                let _ = self.news.send(Arc::clone(&events));
+            }
         }
         // The receiver goes away when the manager stops.
         let _ = self.applied.send(AppliedEntry {
@@ -140,9 +157,9 @@ impl consensus::StateMachine for Machine {
 
     fn snapshot(&self) -> SnapshotEncoder {
         let snapshot = self.view().snapshot();
-        let broken = self.broken().map(str::to_owned);
+        let broken = self.broken();
         Box::new(move || match broken {
-            Some(why) => Err(io::Error::other(why)),
+            Some(why) => Err(io::Error::other(why.as_ref())),
             None => Ok(wire::log::encode_snapshot(&snapshot)),
         })
     }

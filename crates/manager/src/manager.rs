@@ -12,7 +12,7 @@ use crate::logs::{LogBroker, LogStream, LogsService, from_leader};
 use crate::machine::{EventBatch, Machine};
 use crate::membership::MembershipService;
 use crate::server::NodeServer;
-use consensus::{Leadership, Member, Raft};
+use consensus::{Halt, Leadership, Member, Raft};
 use model::control::{ControlError, Found, Query, WriteRequest, Written};
 use model::logs::{LogOptions, LogSelector};
 use model::{Change, Cluster, Node, NodeId};
@@ -236,7 +236,38 @@ impl Manager {
 
     /// What changes in the replicated state, on every manager, from now on.
     pub fn events(&self) -> broadcast::Receiver<Arc<EventBatch>> {
+        self.inner.here.machine.news()
+    }
+
+    /// The same with what the log says again after a restart.
+    pub(crate) fn all_events(&self) -> broadcast::Receiver<Arc<EventBatch>> {
         self.inner.here.machine.events()
+    }
+
+    /// Ends with the reason when this manager can take part no longer.
+    pub(crate) async fn halted(&self) -> String {
+        let mut leadership = self.leadership();
+        let halted = async {
+            let halted = leadership.wait_for(|state| state.halted.is_some()).await;
+            let halted = halted.ok().and_then(|state| state.halted.clone());
+            match halted {
+                Some(Halt::ShutDown) | None => std::future::pending().await,
+                Some(halt) => halt.to_string(),
+            }
+        };
+        let mut broken = self.inner.here.machine.watch_broken();
+        let broken = async {
+            let broken = broken.wait_for(Option::is_some).await;
+            let broken = broken.ok().and_then(|why| why.clone());
+            match broken {
+                Some(why) => why.to_string(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            why = halted => why,
+            why = broken => why,
+        }
     }
 
     /// Reads the state as this manager knows it: on a follower a moment old, without a leader older.

@@ -31,6 +31,8 @@ const MAX_HANDSHAKES: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after the kernel refused to give a connection (out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Calls at once on one connection: a manager sends all of its clients' requests over one.
+const MAX_STREAMS: u32 = 4096;
 /// Peers that are silent are found by heartbeats within two seconds; this only clears away what is left of them.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -74,6 +76,7 @@ impl NodeServer {
             let served = Server::builder()
                 .http2_keepalive_interval(Some(KEEP_ALIVE))
                 .http2_keepalive_timeout(Some(KEEP_ALIVE))
+                .max_concurrent_streams(MAX_STREAMS)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .add_routes(routes)

@@ -118,7 +118,7 @@ impl LeaderChannel {
         if known.i_lead {
             return match self.machine.broken() {
                 None => attempt(Route::Here).await,
-                Some(why) => Err(Failed::Final(ControlError::Unavailable(why.into()))),
+                Some(why) => Err(Failed::Final(ControlError::Unavailable(why.to_string()))),
             };
         }
         match known

@@ -26,8 +26,6 @@ pub(super) enum FromNode {
     Lines(Vec<LogMessage>),
     /// Why something is missing.
     Notice(String),
-    /// The node opened its stream.
-    Began(u64),
     /// There is nothing more.
     Ended(u64),
 }
@@ -48,6 +46,8 @@ struct Inner {
 struct Subscription {
     node: NodeId,
     session: SessionId,
+    /// The node has opened its stream: from then on it says itself how that ends.
+    began: bool,
     services: BTreeMap<TaskId, ServiceId>,
     reader: mpsc::Sender<FromNode>,
 }
@@ -93,6 +93,7 @@ impl LogBroker {
                 Subscription {
                     node: node.clone(),
                     session,
+                    began: false,
                     services,
                     reader,
                 },
@@ -120,13 +121,19 @@ impl LogBroker {
         }
     }
 
-    /// Whether the node of a subscription may still send: its session is the one that was asked.
-    pub(super) fn is_alive(&self, subscription: u64) -> bool {
+    /// A subscription has ended by itself.
+    pub(super) fn forget(&self, subscription: u64) {
+        self.lock().open.remove(&subscription);
+    }
+
+    /// Whether nothing will come any more: the node has not begun to send, and its session is not the one that was
+    /// asked, or its time is up.
+    pub(super) fn is_lost(&self, subscription: u64, overdue: bool) -> bool {
         let inner = self.lock();
-        let Some(open) = inner.open.get(&subscription) else {
-            return false;
-        };
-        self.sessions.of_node(&open.node) == Some(open.session)
+        let open = inner.open.get(&subscription);
+        open.is_none_or(|open| {
+            !open.began && (overdue || self.sessions.of_node(&open.node) != Some(open.session))
+        })
     }
 
     /// Takes a node's stream in.
@@ -142,19 +149,16 @@ impl LogBroker {
         };
         let subscription = first.subscription;
         let (services, reader) = {
-            let inner = self.lock();
-            let open = inner.open.get(&subscription).filter(|s| s.node == *node);
-            let Some(open) = open else {
+            let mut inner = self.lock();
+            let open = inner.open.get_mut(&subscription);
+            let Some(open) = open.filter(|s| s.node == *node) else {
                 // The reader has gone meanwhile.
                 return Ok(());
             };
+            open.began = true;
             (open.services.clone(), open.reader.clone())
         };
         let gone = |_| Status::cancelled("nobody reads any more");
-        reader
-            .send(FromNode::Began(subscription))
-            .await
-            .map_err(gone)?;
         let mut next = Some(first);
         while let Some(batch) = next {
             let (lines, notices) = sort(node, &services, batch.frames);
@@ -173,7 +177,6 @@ impl LogBroker {
                 }
             };
         }
-        self.lock().open.remove(&subscription);
         reader
             .send(FromNode::Ended(subscription))
             .await

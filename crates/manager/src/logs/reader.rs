@@ -28,7 +28,7 @@ pub(super) struct Reader {
     inbox: mpsc::Sender<FromNode>,
     lines: mpsc::Sender<Result<LogMessage, String>>,
     /// Subscriptions that have not ended, with the time until which they must begin.
-    open: BTreeMap<u64, (NodeId, Option<Instant>)>,
+    open: BTreeMap<u64, (NodeId, Instant)>,
     asked: BTreeSet<TaskId>,
     notices: Vec<String>,
 }
@@ -129,7 +129,7 @@ impl Reader {
             match self.broker.subscribe(node, services, &self.options, inbox) {
                 Some(subscription) => {
                     let until = Instant::now() + BEGIN_TIMEOUT;
-                    self.open.insert(subscription, (node.clone(), Some(until)));
+                    self.open.insert(subscription, (node.clone(), until));
                 }
                 None => self.miss(node),
             }
@@ -152,13 +152,9 @@ impl Reader {
                 }
             }
             FromNode::Notice(notice) => self.notices.push(notice),
-            FromNode::Began(subscription) => {
-                if let Some((_, until)) = self.open.get_mut(&subscription) {
-                    *until = None;
-                }
-            }
             FromNode::Ended(subscription) => {
                 self.open.remove(&subscription);
+                self.broker.forget(subscription);
             }
         }
         Ok(())
@@ -187,9 +183,8 @@ impl Reader {
     /// Gives up on nodes that are gone before they began to send.
     fn check(&mut self) {
         let now = Instant::now();
-        let lost = self.open.iter().filter(|(id, (_, until))| {
-            until.is_some_and(|until| now >= until || !self.broker.is_alive(**id))
-        });
+        let lost = self.open.iter();
+        let lost = lost.filter(|(id, (_, until))| self.broker.is_lost(**id, now >= *until));
         let lost: Vec<u64> = lost.map(|(id, _)| *id).collect();
         for subscription in lost {
             let Some((node, _)) = self.open.remove(&subscription) else {

@@ -89,10 +89,13 @@ fn resolve(host: &str) -> Option<IpAddr> {
 
 /// The address of this host on the way to `remote`.
 fn towards(remote: &str) -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect(remote).ok()?;
-    let ip = socket.local_addr().ok()?.ip();
-    (!ip.is_unspecified()).then_some(ip)
+    let local = |any: &str| {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect(remote).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_unspecified()).then_some(ip)
+    };
+    local("0.0.0.0:0").or_else(|| local("[::]:0"))
 }
 
 /// The address of this host if it has but one beside the loopback's.

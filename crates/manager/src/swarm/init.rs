@@ -1,6 +1,6 @@
 //! `swarm init`.
 
-use super::place::Place;
+use super::place::{Place, credentials};
 use super::state::{self, RaftState, State};
 use super::{Phase, Swarm, SwarmError, addr};
 use crate::ca::{CertificateAuthority, Identity, Issued, new_key, signing_request};
@@ -87,7 +87,13 @@ impl Swarm {
             addr: state.advertise_addr.clone(),
         };
         let identity = founding.identity.clone();
-        let place = Place::take(config, identity, state.clone(), Some(listener)).await?;
+        let place = Place::take(
+            config,
+            credentials(identity)?,
+            state.clone(),
+            Some(listener),
+        )
+        .await?;
         let manager = place.manager.clone();
         let manager = manager.expect("the founder's certificate is a manager's");
         let node = founding.node(request.availability, manager_status);

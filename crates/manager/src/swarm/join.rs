@@ -1,6 +1,6 @@
 //! `swarm join`.
 
-use super::place::Place;
+use super::place::{Place, credentials};
 use super::state::{self, RaftState, State};
 use super::{Phase, Swarm, SwarmError, addr, enter};
 use crate::random;
@@ -76,7 +76,7 @@ impl Swarm {
                 .map_err(SwarmError::refused)?;
             // Before the group counts on this manager: what it acknowledges must be found again.
             state.store(&paths).map_err(SwarmError::refused)?;
-            let place = Place::take(config, identity, state, listener).await?;
+            let place = Place::take(config, credentials(identity)?, state, listener).await?;
             if let Err(error) = place.join_group().await {
                 if let Err(error) = place.leave_group().await {
                     tracing::warn!(%error, "the group may still count on this manager");

@@ -37,6 +37,8 @@ impl Swarm {
         if !force {
             self.check_leave(place.as_deref()).await?;
         }
+        // First of all the agent stops: what it starts now nobody wants.
+        self.inner.membership.send_replace(None);
         if let Some(place) = &place {
             if let Err(error) = place.leave_group().await {
                 tracing::warn!(%error, "leaving by force: the other managers still count on this one");
@@ -45,7 +47,6 @@ impl Swarm {
         }
         state::wipe(&paths).map_err(SwarmError::refused)?;
         self.inner.phase.send_replace(Phase::Outside);
-        self.inner.membership.send_replace(None);
         Ok(())
     }
 

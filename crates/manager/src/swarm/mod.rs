@@ -17,12 +17,14 @@ pub use join::Join;
 
 use crate::ca::Identity;
 use crate::connector::Connector;
+use crate::credentials::Credentials;
 use crate::leader;
 use crate::logs::LogStream;
 use crate::manager::Manager;
 use crate::random;
 use model::change::RequestId;
-use model::control::{ControlError, Found, Query, Write, WriteRequest, Written};
+use model::control;
+use model::control::{ControlError, Query, Write, WriteRequest, Written};
 use model::logs::{LogOptions, LogSelector};
 use model::{ClusterId, NodeId, Role};
 use place::Place;
@@ -33,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 /// Pause before a swarm that could not be taken up (its port is in use, its address is not there yet) is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(2);
 
 /// What a node needs to be in a swarm.
 #[derive(Clone, Debug)]
@@ -113,6 +115,12 @@ struct Inner {
     membership: watch::Sender<Option<Membership>>,
 }
 
+/// A place as it lies on disk.
+struct Found {
+    credentials: Arc<Credentials>,
+    state: State,
+}
+
 #[derive(Clone, Default)]
 enum Phase {
     #[default]
@@ -128,8 +136,8 @@ enum Phase {
 }
 
 impl Swarm {
-    /// Finds the swarm that this node was in before, if any. When it cannot be taken up, the node is in
-    /// [`LocalState::Error`] and tries again.
+    /// Finds the swarm that this node was in before, if any. When it cannot be taken up (a manager's port is in use),
+    /// the node is in [`LocalState::Error`] and tries again; its agent can work meanwhile.
     pub async fn open(config: SwarmConfig) -> Swarm {
         let swarm = Swarm {
             inner: Arc::new(Inner {
@@ -139,32 +147,48 @@ impl Swarm {
                 membership: watch::Sender::default(),
             }),
         };
-        let _turn = swarm.inner.changing.lock().await;
-        if let Err(error) = swarm.restore().await {
-            tracing::error!(%error, "cannot take up the place in the swarm");
-            swarm.fail(error.to_string(), None);
-            tokio::spawn(swarm.clone().restore_later());
+        {
+            let _turn = swarm.inner.changing.lock().await;
+            let mut found = None;
+            if let Err(error) = swarm.restore(&mut found).await {
+                tracing::error!(%error, "cannot take up the place in the swarm");
+                swarm.fail(error.to_string(), None);
+                tokio::spawn(swarm.clone().restore_later(found));
+            }
         }
-        drop(_turn);
         swarm
     }
 
-    async fn restore(&self) -> Result<(), SwarmError> {
-        let config = &self.inner.config;
-        let paths = config.paths();
-        let Some(state) = State::load(&paths).map_err(SwarmError::refused)? else {
-            // What an attempt left that did not get through.
-            return state::wipe(&paths).map_err(SwarmError::refused);
-        };
-        let identity = Identity::load(&paths.certificates()).map_err(SwarmError::refused)?;
-        let identity = identity
-            .ok_or_else(|| SwarmError::Refused("the certificate of this node is missing".into()))?;
-        let place = Place::take(config, identity, state, None).await?;
-        self.enter(place);
+    /// Takes up the place that is on disk; what was read of it is kept in `found`.
+    async fn restore(&self, found: &mut Option<Found>) -> Result<(), SwarmError> {
+        if found.is_none() {
+            *found = self.find()?;
+            if let Some(Found { credentials, state }) = found {
+                self.publish(credentials, &state.managers);
+            }
+        }
+        if let Some(Found { credentials, state }) = found {
+            let (credentials, state) = (Arc::clone(credentials), state.clone());
+            let place = Place::take(&self.inner.config, credentials, state, None).await?;
+            self.enter(place);
+        }
         Ok(())
     }
 
-    async fn restore_later(self) {
+    fn find(&self) -> Result<Option<Found>, SwarmError> {
+        let paths = self.inner.config.paths();
+        let Some(state) = State::load(&paths).map_err(SwarmError::refused)? else {
+            // What an attempt left that did not get through.
+            state::wipe(&paths).map_err(SwarmError::refused)?;
+            return Ok(None);
+        };
+        let identity = Identity::load(&paths.certificates()).map_err(SwarmError::refused)?;
+        let missing = || SwarmError::Refused("the certificate of this node is missing".into());
+        let credentials = place::credentials(identity.ok_or_else(missing)?)?;
+        Ok(Some(Found { credentials, state }))
+    }
+
+    async fn restore_later(self, mut found: Option<Found>) {
         loop {
             tokio::time::sleep(RETRY).await;
             let _turn = self.inner.changing.lock().await;
@@ -174,11 +198,10 @@ impl Swarm {
             ) {
                 return;
             }
-            match self.restore().await {
+            match self.restore(&mut found).await {
+                Ok(()) if found.is_some() => return,
                 Ok(()) => {
-                    if matches!(&*self.inner.phase.borrow(), Phase::Failed { .. }) {
-                        self.inner.phase.send_replace(Phase::Outside);
-                    }
+                    self.inner.phase.send_replace(Phase::Outside);
                     return;
                 }
                 Err(error) => self.fail(error.to_string(), None),
@@ -189,17 +212,11 @@ impl Swarm {
     /// The place is taken.
     fn enter(&self, place: Arc<Place>) {
         place.keep();
-        let membership = Membership {
-            node: place.node(),
-            role: place.role(),
-            cluster: place.cluster(),
-            managers: place.state().managers.clone(),
-            connector: place.connector.clone(),
-        };
         self.inner
             .phase
             .send_replace(Phase::Inside(Arc::clone(&place)));
-        self.inner.membership.send_replace(Some(membership));
+        let managers = place.state().managers.clone();
+        self.publish(place.credentials(), &managers);
         let swarm = self.clone();
         tokio::spawn(async move {
             let mut phase = swarm.inner.phase.subscribe();
@@ -214,11 +231,23 @@ impl Swarm {
         });
     }
 
+    /// Tells the agent.
+    fn publish(&self, credentials: &Arc<Credentials>, managers: &[String]) {
+        let identity = &credentials.get().identity;
+        self.inner.membership.send_replace(Some(Membership {
+            node: identity.node().clone(),
+            role: identity.role(),
+            cluster: identity.cluster().clone(),
+            managers: managers.to_vec(),
+            connector: Connector::new(Arc::clone(credentials)),
+        }));
+    }
+
+    /// Something is wrong. The node is in the swarm nevertheless, and its agent finds other managers.
     fn fail(&self, error: String, place: Option<Arc<Place>>) {
         self.inner
             .phase
             .send_replace(Phase::Failed { error, place });
-        self.inner.membership.send_replace(None);
     }
 
     fn place(&self) -> Option<Arc<Place>> {
@@ -228,7 +257,8 @@ impl Swarm {
         }
     }
 
-    /// What an agent needs; none outside of a swarm. Changes when the node enters and leaves one.
+    /// What an agent needs; none outside of a swarm. Changes when the node enters one, leaves it or was removed, not
+    /// at [`Swarm::shutdown`]. It may be sent again for the same node, when its manager has started.
     pub fn membership(&self) -> watch::Receiver<Option<Membership>> {
         self.inner.membership.subscribe()
     }
@@ -262,7 +292,7 @@ impl Swarm {
     ///
     /// # Errors
     /// [`ControlError::NotManager`] on a node that is none, with Docker's text.
-    pub async fn query(&self, query: Query) -> Result<Found, ControlError> {
+    pub async fn query(&self, query: Query) -> Result<control::Found, ControlError> {
         self.control()?.query(query).await
     }
 
@@ -290,11 +320,13 @@ impl Swarm {
     /// The managers have refused this node for good: it was removed from the swarm.
     pub fn note_removed(&self, reason: &str) {
         if let Some(place) = self.place() {
-            self.fail(reason.into(), Some(place));
+            self.fail(reason.into(), Some(Arc::clone(&place)));
+            self.inner.membership.send_replace(None);
+            tokio::spawn(async move { place.stop().await });
         }
     }
 
-    /// Stops: a leader hands over, the Raft log is closed. The place is taken up again by [`Swarm::open`].
+    /// Stops, after the agent: a leader hands over, the Raft log is closed. The place is taken up again by [`Swarm::open`].
     pub async fn shutdown(&self) {
         let _turn = self.inner.changing.lock().await;
         let place = match &*self.inner.phase.borrow() {
@@ -302,7 +334,6 @@ impl Swarm {
             Phase::Failed { place, .. } => place.clone(),
             Phase::Outside | Phase::Pending => None,
         };
-        self.inner.membership.send_replace(None);
         if let Some(place) = place {
             if let Some(manager) = &place.manager {
                 manager.raft().step_down().await;
@@ -310,5 +341,13 @@ impl Swarm {
             place.stop().await;
         }
         self.inner.phase.send_replace(Phase::Outside);
+    }
+}
+
+#[cfg(test)]
+impl Swarm {
+    /// Renews the certificate as if it were time.
+    pub(crate) async fn renew_now(&self) -> Result<(), SwarmError> {
+        self.place().expect("in a swarm").renew().await
     }
 }

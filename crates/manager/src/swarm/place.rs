@@ -9,8 +9,8 @@ use crate::control::forward;
 use crate::credentials::Credentials;
 use crate::manager::{Manager, ManagerConfig};
 use crate::{random, server};
-use consensus::{Halt, Member};
-use model::{ClusterId, NodeId, Role};
+use consensus::Member;
+use model::{NodeId, Role};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use store::Event;
@@ -29,11 +29,17 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time to say goodbye to the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Credentials of this identity.
+pub(super) fn credentials(identity: Identity) -> Result<Arc<Credentials>, SwarmError> {
+    let credentials = Credentials::new(identity).map_err(SwarmError::refused)?;
+    Ok(Arc::new(credentials))
+}
+
 /// A place in a swarm.
 pub(super) struct Place {
     paths: Paths,
     credentials: Arc<Credentials>,
-    pub(super) connector: Connector,
+    connector: Connector,
     pub(super) manager: Option<Manager>,
     state: Mutex<State>,
     stop: CancellationToken,
@@ -43,12 +49,11 @@ impl Place {
     /// Takes the place up: a manager recovers its state and serves. `listener` is bound here unless it is given.
     pub(super) async fn take(
         config: &SwarmConfig,
-        identity: Identity,
+        credentials: Arc<Credentials>,
         state: State,
         listener: Option<TcpListener>,
     ) -> Result<Arc<Place>, SwarmError> {
-        let credentials = Credentials::new(identity.clone()).map_err(SwarmError::refused)?;
-        let credentials = Arc::new(credentials);
+        let identity = credentials.get().identity.clone();
         let manager = match (identity.role(), &state.raft) {
             (Role::Worker, _) => None,
             (Role::Manager, None) => {
@@ -104,15 +109,9 @@ impl Place {
 
     /// Ends when the manager takes part no longer, with the reason; never for a worker.
     pub(super) async fn halted(&self) -> String {
-        let Some(manager) = &self.manager else {
-            return std::future::pending().await;
-        };
-        let mut leadership = manager.leadership();
-        let halted = leadership.wait_for(|state| state.halted.is_some()).await;
-        let halted = halted.ok().and_then(|state| state.halted.clone());
-        match halted {
-            Some(Halt::ShutDown) | None => std::future::pending().await,
-            Some(halt) => halt.to_string(),
+        match &self.manager {
+            Some(manager) => manager.halted().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -124,14 +123,14 @@ impl Place {
         }
     }
 
-    pub(super) fn identity(&self) -> Identity {
+    pub(super) fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+    fn identity(&self) -> Identity {
         self.credentials.get().identity.clone()
     }
     pub(super) fn node(&self) -> NodeId {
         self.identity().node().clone()
-    }
-    pub(super) fn cluster(&self) -> ClusterId {
-        self.identity().cluster().clone()
     }
     pub(super) fn role(&self) -> Role {
         self.identity().role()
@@ -156,7 +155,7 @@ impl Place {
 
     /// Keeps the list of managers and what the next start needs of the cluster's spec.
     async fn remember(self: Arc<Self>, manager: Manager) {
-        let (mut members, mut events) = (manager.watch_members(), manager.events());
+        let (mut members, mut events) = (manager.watch_members(), manager.all_events());
         loop {
             let addrs: Vec<_> = manager.members().into_iter().map(|m| m.addr).collect();
             let spec = manager.local(|view| view.cluster().map(|c| c.spec.clone()));
@@ -274,7 +273,7 @@ impl Place {
         }
     }
 
-    async fn renew(&self) -> Result<(), SwarmError> {
+    pub(super) async fn renew(&self) -> Result<(), SwarmError> {
         let identity = self.identity();
         let renewed = match self.renew_here(&identity) {
             Some(renewed) => renewed?,

@@ -221,3 +221,43 @@ async fn what_an_unfinished_join_left_is_cleared_away() {
     node.swarm.leave(true).await.unwrap();
     assert_eq!(node.swarm.info().state, LocalState::Inactive);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_whose_port_is_taken_comes_back_when_it_is_free() {
+    let node = TestNode::founder().await;
+    node.create("web").await;
+    let addr = node.addr();
+    node.swarm.shutdown().await;
+    let taken = std::net::TcpListener::bind(&addr).unwrap();
+    let node = node.restarted().await;
+    let info = node.swarm.info();
+    assert_eq!(info.state, LocalState::Error);
+    assert!(info.error.contains("cannot listen on"), "{}", info.error);
+    // Its agent can look for other managers meanwhile.
+    assert!(node.swarm.membership().borrow().is_some());
+    drop(taken);
+    let active = || async { (node.swarm.info().state == LocalState::Active).then_some(()) };
+    eventually("the manager is back", active).await;
+    assert_eq!(node.names().await, ["web"]);
+    node.swarm.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_on_managers_and_workers() {
+    let founder = TestNode::founder().await;
+    let worker = TestNode::joined(&founder, Role::Worker).await;
+    for node in [&founder, &worker] {
+        let file = node.dir.path().join("swarm/certificates/swarm-node.crt");
+        let before = std::fs::read_to_string(&file).unwrap();
+        let connector = node.swarm.membership().borrow().clone().unwrap().connector;
+        node.swarm.renew_now().await.unwrap();
+        assert_ne!(std::fs::read_to_string(&file).unwrap(), before);
+        // What was handed out before uses the new one.
+        connector.channel(&founder.addr()).await.unwrap();
+    }
+    let founder = founder.restarted().await;
+    assert_eq!(founder.swarm.info().state, LocalState::Active);
+    for node in [worker, founder] {
+        node.swarm.shutdown().await;
+    }
+}
