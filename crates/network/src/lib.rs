@@ -2,12 +2,13 @@
 //!
 //! So far: which interfaces and addresses there are (asked by netlink), and which of them a node listens on and
 //! advertises, with Docker's rules and texts.
-#![forbid(unsafe_code)]
 
 mod address;
 mod interfaces;
+mod names;
 
 pub use address::{
     AddressError, DEFAULT_SWARM_PORT, resolve_advertise, resolve_listen, system_address,
 };
 pub use interfaces::{Interface, NetlinkError, interfaces};
+pub use names::use_linked_services_only;

@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    network::use_linked_services_only();
     let args: Vec<OsString> = std::env::args_os().collect();
     let code = match args.get(1).and_then(|arg| arg.to_str()) {
         Some("daemon") => daemon::main(&args[1..]),
