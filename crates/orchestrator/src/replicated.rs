@@ -88,6 +88,13 @@ fn replace_ended_and_displaced(ctx: &mut Context<'_>, plan: &mut Plan<'_>, slot:
             index += 1;
             continue;
         }
+        if let Some(at) = member.start_after.filter(|at| *at > ctx.now && !displaced) {
+            // It was prepared ahead of its turn and could not be: its successor would fail as fast, so the
+            // turn is what it waits for.
+            plan.decision.wake_at(at);
+            index += 1;
+            continue;
+        }
         let over = member.is_over();
         let task = member.task.clone();
         let verdict = task

@@ -29,8 +29,10 @@ pub(crate) fn judge(task: &Task) -> Verdict {
     if !wanted || attempts_used_up(&policy, task, ended_at) {
         return Verdict::Leave;
     }
+    // A task that was rejected while it waited for its own turn does not shorten that wait.
+    let since = task.start_after.map_or(ended_at, |turn| turn.max(ended_at));
     Verdict::Replace {
-        start_after: ended_at + policy.delay(),
+        start_after: since + policy.delay(),
         restarts: remember(&policy, &task.restarts, ended_at),
     }
 }

@@ -769,3 +769,20 @@ fn tasks_of_a_node_that_stays_away_are_orphaned() {
         1
     );
 }
+
+#[test]
+fn tasks_that_cannot_be_prepared_are_tried_once_a_delay() {
+    let mut world = World::new();
+    world.create(1, |_| {});
+    world.end(1, TaskState::Rejected);
+    for _ in 0..4 {
+        // The replacement is prepared while it waits, and rejected at once.
+        world.end(1, TaskState::Rejected);
+        let tasks = world.store.tasks().count();
+        world.pass(4 * SECOND);
+        assert_eq!(world.store.tasks().count(), tasks, "{}", world.show());
+        world.pass(SECOND);
+        assert!(world.live(1).start_after.is_some(), "{}", world.show());
+    }
+    assert_eq!(world.store.tasks().count(), 5, "{}", world.show());
+}
