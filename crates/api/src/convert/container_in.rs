@@ -79,6 +79,7 @@ fn refuse_what_is_not_built(spec: &json::ContainerSpec) -> Result<(), ApiError> 
     unless(spec.open_stdin, &field("OpenStdin"))?;
     unless(spec.init == Some(true), &field("Init"))?;
     unless(spec.healthcheck.is_some(), &field("Healthcheck"))?;
+    unless(!spec.groups.is_empty(), &field("Groups"))?;
     unless(!spec.secrets.is_empty(), &field("Secrets"))?;
     unless(!spec.configs.is_empty(), &field("Configs"))?;
     let dns = spec.dns_config.as_ref();
