@@ -222,12 +222,13 @@ fn lose_the_leader(story: &Story, cluster: &Cluster) -> Result<()> {
         let new = cluster.leader()?;
         service::serves(&new.api(), SERVICE, REPLICAS, STEP_LIMIT)?;
         let kept = containers_of(leader).intersection(&before).count();
-        println!(
-            "    the leader is {}; of {} containers on {}, {kept} were found running",
-            new.name(),
-            before.len(),
-            leader.name()
-        );
+        println!("    the leader is {}", new.name());
+        if !before.is_empty() {
+            println!(
+                "    of {} processes in containers there, {kept} were found running",
+                before.len()
+            );
+        }
         Ok(())
     })
 }
