@@ -274,7 +274,7 @@ mod tests {
         check(
             &[],
             "{}",
-            Ok(|c| c.data_root == PathBuf::from("/var/lib/starling") && c.sockets.len() == 1),
+            Ok(|c| c.data_root.as_os_str() == "/var/lib/starling" && c.sockets.len() == 1),
         );
         check(
             &["-H", "unix:///a", "-H", "unix:///b"],
