@@ -175,6 +175,8 @@ impl Driver {
                     if count == 0 {
                         return;
                     }
+                    // Whoever sent them may have heard before this task that this manager leads.
+                    self.follow_leadership(&mut leadership);
                     commands.drain(..).for_each(|command| self.command(command));
                 }
             }
@@ -274,11 +276,10 @@ impl Driver {
                     let _ = reply.send(Err(ProposalError::Lost));
                 }
             }
-            Command::Session(input) => {
-                if self.leading.is_some() {
-                    self.step(input);
-                }
-            }
+            Command::Session(input) if self.leading.is_some() => self.step(input),
+            // The agent has to look for the leader.
+            Command::Session(Input::SessionOpened { session, .. }) => self.sessions.close(session),
+            Command::Session(_) => {}
         }
     }
 

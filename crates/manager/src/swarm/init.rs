@@ -34,6 +34,11 @@ impl Swarm {
     /// # Errors
     /// When the node is in a swarm already, an address is wrong or in use, or the disk refuses. Nothing is left then.
     pub async fn init(&self, request: Init) -> Result<NodeId, SwarmError> {
+        let swarm = self.clone();
+        Self::uninterrupted(async move { swarm.init_now(request).await }).await
+    }
+
+    async fn init_now(&self, request: Init) -> Result<NodeId, SwarmError> {
         let _turn = self.inner.changing.lock().await;
         self.must_be_outside()?;
         validate::cluster(&request.spec).map_err(|e| SwarmError::Invalid(e.to_string()))?;

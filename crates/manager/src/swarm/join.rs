@@ -30,6 +30,11 @@ impl Swarm {
     /// When the node is in a swarm already, the token is wrong or of another cluster, no manager can be reached, or
     /// an address is wrong or in use. Nothing is left on this node then.
     pub async fn join(&self, request: Join) -> Result<(), SwarmError> {
+        let swarm = self.clone();
+        Self::uninterrupted(async move { swarm.join_now(request).await }).await
+    }
+
+    async fn join_now(&self, request: Join) -> Result<(), SwarmError> {
         let _turn = self.inner.changing.lock().await;
         self.must_be_outside()?;
         addr::listen(&request.listen_addr)?;

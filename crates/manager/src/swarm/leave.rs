@@ -24,6 +24,11 @@ impl Swarm {
     /// # Errors
     /// A manager without `force` is refused and told what it would mean. Nothing is changed then.
     pub async fn leave(&self, force: bool) -> Result<(), SwarmError> {
+        let swarm = self.clone();
+        Self::uninterrupted(async move { swarm.leave_now(force).await }).await
+    }
+
+    async fn leave_now(&self, force: bool) -> Result<(), SwarmError> {
         let _turn = self.inner.changing.lock().await;
         let paths = self.inner.config.paths();
         let phase = self.inner.phase.borrow().clone();

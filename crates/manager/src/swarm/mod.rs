@@ -250,6 +250,14 @@ impl Swarm {
             .send_replace(Phase::Failed { error, place });
     }
 
+    /// Does `work` to its end, also when whoever asked for it goes away meanwhile: a place is not taken by halves.
+    async fn uninterrupted<T: Send + 'static>(
+        work: impl Future<Output = Result<T, SwarmError>> + Send + 'static,
+    ) -> Result<T, SwarmError> {
+        let done = tokio::spawn(work).await;
+        done.unwrap_or_else(|error| Err(SwarmError::refused(error)))
+    }
+
     fn place(&self) -> Option<Arc<Place>> {
         match &*self.inner.phase.borrow() {
             Phase::Inside(place) => Some(Arc::clone(place)),

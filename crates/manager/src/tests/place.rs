@@ -261,3 +261,14 @@ async fn certificates_are_renewed_on_managers_and_workers() {
         node.swarm.shutdown().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_leaves_nothing_half_made() {
+    let node = TestNode::new().await;
+    // Given up before it can have done anything that takes time.
+    let init = tokio::time::timeout(Duration::ZERO, node.swarm.init(loopback())).await;
+    assert!(init.is_err());
+    let active = || async { (node.swarm.info().state == LocalState::Active).then_some(()) };
+    eventually("the swarm is made nevertheless", active).await;
+    node.swarm.shutdown().await;
+}
