@@ -4,7 +4,7 @@ use super::io::{Limits, SessionId};
 use super::{Leader, Step};
 use model::{Change, NodeDescription, NodeId, NodeState, NodeStatus, Proposal, Timestamp};
 use std::collections::BTreeMap;
-use store::Store;
+use store::{Event, Store};
 
 /// When each node will count as down unless something is heard of it.
 #[derive(Default)]
@@ -64,6 +64,33 @@ impl Leader {
                 id: id.clone(),
                 status,
             });
+        }
+        self.propose_status(step, changes);
+    }
+
+    /// A node that was called down or disconnected just before it came back: what was under way then is applied
+    /// after its session opened, and nothing else would put it right.
+    pub(super) fn correct_states(&mut self, step: &mut Step<'_>, events: &[Event]) {
+        let mut changes = Vec::new();
+        for event in events {
+            let Event::Node {
+                id,
+                new: Some(node),
+                ..
+            } = event
+            else {
+                continue;
+            };
+            if self.sessions.contains_key(id) && node.status.state != NodeState::Ready {
+                let status = NodeStatus {
+                    state: NodeState::Ready,
+                    message: String::new(),
+                    addr: node.status.addr.clone(),
+                    since: step.now,
+                };
+                let id = id.clone();
+                changes.push(Change::SetNodeStatus { id, status });
+            }
         }
         self.propose_status(step, changes);
     }

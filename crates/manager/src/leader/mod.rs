@@ -104,6 +104,7 @@ impl Leader {
                 for (token, outcome) in outcomes {
                     self.settle(step, token, outcome);
                 }
+                self.correct_states(step, &events);
                 self.send_assignments(step, index, &events);
             }
             _ if !self.leading => {}
