@@ -16,10 +16,10 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// Time for TCP and TLS to a peer. A lost first packet is sent again after one second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A ping goes out when nothing came in for this long...
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(400);
-/// ...and the connection is given up when it is not answered within this: a dead host is noticed after 1.2 s, and
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(300);
+/// ...and the connection is given up when it is not answered within this: a dead host is noticed after 1.3 s, and
 /// a peer that is merely busy has time.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(800);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that a peer may send ahead on a connection. Well above the window of one stream (1 MiB), so that a stream
 /// that nobody reads does not hold up the others.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;

@@ -4,6 +4,10 @@
 //! [`crate::machine`]; what an entry did comes from there, in order, and so does the outcome of our own proposals.
 
 mod batch;
+mod handle;
+
+use handle::Command;
+pub(crate) use handle::{DriverHandle, ProposalError};
 
 use crate::clock::Clock;
 use crate::dispatcher::Sessions;
@@ -12,7 +16,7 @@ use crate::machine::{AppliedEntry, Machine};
 use crate::random::OsIds;
 use batch::{Batch, InFlight, Origin};
 use consensus::{Leadership, ProposeError, Raft};
-use model::control::{ControlError, WriteRequest, Written};
+use model::control::{ControlError, Written};
 use model::node::ManagerStatus;
 use model::{Change, NodeId, Proposal, Refusal, Timestamp};
 use std::collections::BTreeMap;
@@ -27,64 +31,6 @@ const COMMANDS_AT_ONCE: usize = 256;
 /// Pause before this manager believes that it leads again after Raft refused a proposal: the word that it does not
 /// lead is on its way.
 const BELIEVE_AGAIN: Duration = Duration::from_millis(50);
-
-/// What other tasks ask of the driver.
-pub(crate) enum Command {
-    /// A client's change.
-    Write {
-        request: WriteRequest,
-        reply: oneshot::Sender<Result<Written, ControlError>>,
-    },
-    /// Changes that this manager decided itself (certificates, membership).
-    Propose {
-        changes: Vec<Change>,
-        reply: oneshot::Sender<Result<(), ProposalError>>,
-    },
-    /// Something of a session.
-    Session(Input),
-}
-
-/// Why changes of this manager were not made.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ProposalError {
-    #[error(transparent)]
-    Refused(Refusal),
-    /// Not leading, or leadership was lost: then they may have been made.
-    #[error("this manager lost its leadership")]
-    Lost,
-}
-
-/// Hands commands to the driver. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct DriverHandle {
-    commands: mpsc::Sender<Command>,
-}
-
-impl DriverHandle {
-    pub(crate) async fn write(&self, request: WriteRequest) -> Result<Written, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Write { request, reply };
-        let stopped = || ControlError::Unavailable("this manager is shutting down".into());
-        self.commands.send(command).await.map_err(|_| stopped())?;
-        answer.await.unwrap_or_else(|_| Err(stopped()))
-    }
-
-    pub(crate) async fn propose(&self, changes: Vec<Change>) -> Result<(), ProposalError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Propose { changes, reply };
-        self.commands
-            .send(command)
-            .await
-            .map_err(|_| ProposalError::Lost)?;
-        answer.await.unwrap_or(Err(ProposalError::Lost))
-    }
-
-    /// Waits while the driver is busy: the sender's session waits with it.
-    pub(crate) async fn session(&self, input: Input) {
-        // A driver that is gone has closed all sessions.
-        let _ = self.commands.send(Command::Session(input)).await;
-    }
-}
 
 pub(crate) struct Driver {
     machine: Arc<Machine>,
@@ -134,7 +80,7 @@ impl Driver {
             finished,
         };
         let task = tokio::spawn(driver.run(inbox, applied, failures));
-        (DriverHandle { commands }, task)
+        (DriverHandle::new(commands), task)
     }
 
     async fn run(

@@ -8,6 +8,9 @@ mod init;
 mod join;
 mod leave;
 mod place;
+mod renew;
+mod requests;
+mod restore;
 mod state;
 
 pub use error::SwarmError;
@@ -15,27 +18,17 @@ pub use info::{Info, LocalState, join_tokens};
 pub use init::Init;
 pub use join::Join;
 
-use crate::ca::Identity;
 use crate::connector::Connector;
 use crate::credentials::Credentials;
 use crate::leader;
-use crate::logs::LogStream;
 use crate::manager::Manager;
-use crate::random;
-use model::change::RequestId;
-use model::control;
-use model::control::{ControlError, Query, Write, WriteRequest, Written};
-use model::logs::{LogOptions, LogSelector};
 use model::{ClusterId, NodeId, Role};
 use place::Place;
-use state::{Paths, State};
+use state::Paths;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
-
-/// Pause before a swarm that could not be taken up (its port is in use, its address is not there yet) is tried again.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// What a node needs to be in a swarm.
 #[derive(Clone, Debug)]
@@ -115,12 +108,6 @@ struct Inner {
     membership: watch::Sender<Option<Membership>>,
 }
 
-/// A place as it lies on disk.
-struct Found {
-    credentials: Arc<Credentials>,
-    state: State,
-}
-
 #[derive(Clone, Default)]
 enum Phase {
     #[default]
@@ -136,79 +123,6 @@ enum Phase {
 }
 
 impl Swarm {
-    /// Finds the swarm that this node was in before, if any. When it cannot be taken up (a manager's port is in use),
-    /// the node is in [`LocalState::Error`] and tries again; its agent can work meanwhile.
-    pub async fn open(config: SwarmConfig) -> Swarm {
-        let swarm = Swarm {
-            inner: Arc::new(Inner {
-                config,
-                changing: Mutex::new(()),
-                phase: watch::Sender::default(),
-                membership: watch::Sender::default(),
-            }),
-        };
-        {
-            let _turn = swarm.inner.changing.lock().await;
-            let mut found = None;
-            if let Err(error) = swarm.restore(&mut found).await {
-                tracing::error!(%error, "cannot take up the place in the swarm");
-                swarm.fail(error.to_string(), None);
-                tokio::spawn(swarm.clone().restore_later(found));
-            }
-        }
-        swarm
-    }
-
-    /// Takes up the place that is on disk; what was read of it is kept in `found`.
-    async fn restore(&self, found: &mut Option<Found>) -> Result<(), SwarmError> {
-        if found.is_none() {
-            *found = self.find()?;
-            if let Some(Found { credentials, state }) = found {
-                self.publish(credentials, &state.managers);
-            }
-        }
-        if let Some(Found { credentials, state }) = found {
-            let (credentials, state) = (Arc::clone(credentials), state.clone());
-            let place = Place::take(&self.inner.config, credentials, state, None).await?;
-            self.enter(place);
-        }
-        Ok(())
-    }
-
-    fn find(&self) -> Result<Option<Found>, SwarmError> {
-        let paths = self.inner.config.paths();
-        let Some(state) = State::load(&paths).map_err(SwarmError::refused)? else {
-            // What an attempt left that did not get through.
-            state::wipe(&paths).map_err(SwarmError::refused)?;
-            return Ok(None);
-        };
-        let identity = Identity::load(&paths.certificates()).map_err(SwarmError::refused)?;
-        let missing = || SwarmError::Refused("the certificate of this node is missing".into());
-        let credentials = place::credentials(identity.ok_or_else(missing)?)?;
-        Ok(Some(Found { credentials, state }))
-    }
-
-    async fn restore_later(self, mut found: Option<Found>) {
-        loop {
-            tokio::time::sleep(RETRY).await;
-            let _turn = self.inner.changing.lock().await;
-            if !matches!(
-                &*self.inner.phase.borrow(),
-                Phase::Failed { place: None, .. }
-            ) {
-                return;
-            }
-            match self.restore(&mut found).await {
-                Ok(()) if found.is_some() => return,
-                Ok(()) => {
-                    self.inner.phase.send_replace(Phase::Outside);
-                    return;
-                }
-                Err(error) => self.fail(error.to_string(), None),
-            }
-        }
-    }
-
     /// The place is taken.
     fn enter(&self, place: Arc<Place>) {
         place.keep();
@@ -274,46 +188,6 @@ impl Swarm {
     /// The manager that runs on this node, if it is one.
     pub fn manager(&self) -> Option<Manager> {
         self.place()?.manager.clone()
-    }
-
-    /// The manager, or why there is none, in Docker's words.
-    fn control(&self) -> Result<Manager, ControlError> {
-        let place = self.place();
-        let text = match place.as_ref().map(|place| &place.manager) {
-            Some(Some(manager)) => return Ok(manager.clone()),
-            Some(None) => SwarmError::WORKER,
-            None => SwarmError::NO_SWARM,
-        };
-        Err(ControlError::NotManager(text.into()))
-    }
-
-    /// Carries out a change under a new request id: see [`Manager::write`].
-    ///
-    /// # Errors
-    /// [`ControlError::NotManager`] on a node that is none, with Docker's text.
-    pub async fn write(&self, write: Write) -> Result<Written, ControlError> {
-        let id = RequestId(u128::from_ne_bytes(random::bytes()));
-        self.control()?.write(WriteRequest { id, write }).await
-    }
-
-    /// Answers a question: see [`Manager::query`].
-    ///
-    /// # Errors
-    /// [`ControlError::NotManager`] on a node that is none, with Docker's text.
-    pub async fn query(&self, query: Query) -> Result<control::Found, ControlError> {
-        self.control()?.query(query).await
-    }
-
-    /// Logs of tasks: see [`Manager::logs`].
-    ///
-    /// # Errors
-    /// [`ControlError::NotManager`] on a node that is none, with Docker's text.
-    pub async fn logs(
-        &self,
-        selector: LogSelector,
-        options: LogOptions,
-    ) -> Result<LogStream, ControlError> {
-        self.control()?.logs(selector, options).await
     }
 
     /// The agent knows better which managers there are (on workers): kept for the next start.

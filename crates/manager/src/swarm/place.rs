@@ -1,18 +1,17 @@
 //! A node's place in a swarm while it is taken: its credentials, its manager if it is one, and what keeps both fresh.
 
-use super::enter;
 use super::state::{Paths, RaftState, State};
 use super::{SwarmConfig, SwarmError};
-use crate::ca::{CertificateAuthority, Identity, Issued};
+use crate::ca::Identity;
 use crate::connector::Connector;
 use crate::control::forward;
 use crate::credentials::Credentials;
 use crate::manager::{Manager, ManagerConfig};
-use crate::{random, server};
+use crate::server;
 use consensus::Member;
 use model::{NodeId, Role};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use store::Event;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
@@ -20,10 +19,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wire::pb::membership::{JoinRequest, LeaveRequest};
 
-/// Longest wait before a certificate's end is looked at again: the clock may have been set.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 /// Pause before a renewal or a join that failed is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(10);
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Time for the group to take a new manager in: it waits for other changes and gets the whole state.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time to say goodbye to the group.
@@ -37,7 +34,7 @@ pub(super) fn credentials(identity: Identity) -> Result<Arc<Credentials>, SwarmE
 
 /// A place in a swarm.
 pub(super) struct Place {
-    paths: Paths,
+    pub(super) paths: Paths,
     credentials: Arc<Credentials>,
     connector: Connector,
     pub(super) manager: Option<Manager>,
@@ -126,7 +123,7 @@ impl Place {
     pub(super) fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
     }
-    fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         self.credentials.get().identity.clone()
     }
     pub(super) fn node(&self) -> NodeId {
@@ -255,66 +252,6 @@ impl Place {
             Ok(Err(error)) => Err(SwarmError::refused(error)),
             Err(_) => Err(SwarmError::Refused("no leader answers".into())),
         }
-    }
-
-    /// Renews the certificate in time, as long as the node is in the swarm.
-    async fn renew_for_ever(self: Arc<Self>) {
-        let fraction = random::fraction();
-        loop {
-            let due = self.identity().renew_in(SystemTime::now(), fraction);
-            if !due.is_zero() {
-                sleep(due.min(LOOK_AGAIN)).await;
-                continue;
-            }
-            if let Err(error) = self.renew().await {
-                tracing::warn!(%error, "the certificate of this node was not renewed; trying again");
-                sleep(TRY_AGAIN).await;
-            }
-        }
-    }
-
-    pub(super) async fn renew(&self) -> Result<(), SwarmError> {
-        let identity = self.identity();
-        let renewed = match self.renew_here(&identity) {
-            Some(renewed) => renewed?,
-            None => {
-                let managers = self.state().managers.clone();
-                enter::renew(&identity, &managers).await?
-            }
-        };
-        renewed
-            .store(&self.paths.certificates())
-            .map_err(SwarmError::refused)?;
-        self.credentials
-            .replace(renewed)
-            .map_err(SwarmError::refused)?;
-        tracing::info!("the certificate of this node was renewed");
-        Ok(())
-    }
-
-    /// A manager has the CA in its state and asks nobody: managers that were all asleep for too long could not even
-    /// talk to each other.
-    fn renew_here(&self, identity: &Identity) -> Option<Result<Identity, SwarmError>> {
-        let manager = self.manager.as_ref()?;
-        let known = manager.local(|view| {
-            let cluster = view.cluster()?.clone();
-            let role = view.node(identity.node())?.spec.role;
-            Some((cluster, role))
-        });
-        let (cluster, role) = known?;
-        let renew = || {
-            let ca = CertificateAuthority::load(&cluster.ca).map_err(SwarmError::refused)?;
-            let request = identity.signing_request().map_err(SwarmError::refused)?;
-            let issued = Issued {
-                node: identity.node(),
-                role,
-                cluster: &cluster.id,
-                validity: cluster.spec.node_cert_expiry,
-            };
-            let certificate = ca.issue(&request, &issued).map_err(SwarmError::refused)?;
-            identity.renewed(certificate).map_err(SwarmError::refused)
-        };
-        Some(renew())
     }
 }
 
