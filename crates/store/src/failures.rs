@@ -48,9 +48,11 @@ impl Failures {
     }
 
     pub(crate) fn forget_node(&mut self, id: &NodeId) {
-        for entry in self.by_service.values_mut() {
+        // An entry without nodes would remember its spec version, which a snapshot does not carry.
+        self.by_service.retain(|_, entry| {
             entry.nodes.remove(id);
-        }
+            !entry.nodes.is_empty()
+        });
     }
 
     pub(crate) fn at(&self, service: &ServiceId, spec_version: u64, node: &NodeId) -> &[Timestamp] {

@@ -184,6 +184,29 @@ fn failures_are_remembered_per_node_and_spec_version() {
     assert_eq!(on(&lab, version, "n2"), 0);
 }
 
+#[test]
+fn what_is_remembered_of_failures_is_all_in_the_snapshot() {
+    let mut lab = Lab::new();
+    lab.running("old", "n1");
+    lab.must([set_desired("old", DesiredState::Shutdown)]);
+    lab.must([Change::UpdateService {
+        id: "s".into(),
+        if_version: 1,
+        spec: spec("web"),
+    }]);
+    lab.running("new", "n2");
+    lab.must([set_state("new", TaskState::Failed)]);
+    lab.must([Change::RemoveNode { id: "n2".into() }]);
+    let mut restored = Lab {
+        store: Store::restore(lab.store.snapshot()),
+        last: lab.last.clone(),
+    };
+    for lab in [&mut lab, &mut restored] {
+        lab.must([set_state("old", TaskState::Failed)]);
+    }
+    assert_eq!(lab.store.snapshot(), restored.store.snapshot());
+}
+
 #[track_caller]
 fn check_find(lab: &Lab, reference: &str, expected: Result<&str, &str>) {
     let found = lab.store.find_service(reference).map(|s| s.id.to_string());
