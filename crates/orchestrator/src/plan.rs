@@ -35,12 +35,6 @@ impl Member {
     pub(crate) fn is_running(&self) -> bool {
         self.state() == TaskState::Running
     }
-    /// When it was created; a task of this decision is the youngest.
-    pub(crate) fn created_at(&self) -> Timestamp {
-        self.task
-            .as_ref()
-            .map_or(Timestamp(i64::MAX), |t| t.meta.created_at)
-    }
 }
 
 /// Where a task stands with its node.
@@ -60,7 +54,7 @@ pub(crate) enum Place {
 pub(crate) struct Plan<'a> {
     pub(crate) view: &'a Store,
     pub(crate) service: &'a Service,
-    /// Members of each slot, oldest first.
+    /// Members of each slot, oldest first: by log index, as the store gives them. Clocks of leaders differ.
     pub(crate) slots: BTreeMap<u64, Vec<Member>>,
     pub(crate) decision: &'a mut Decision,
 }
@@ -82,9 +76,6 @@ impl<'a> Plan<'a> {
                 counted: task.failure_counted,
                 task: Some(task.clone()),
             });
-        }
-        for members in slots.values_mut() {
-            members.sort_by(|a, b| (a.created_at(), &a.id).cmp(&(b.created_at(), &b.id)));
         }
         Plan {
             view,

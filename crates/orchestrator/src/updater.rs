@@ -4,7 +4,8 @@ use crate::Context;
 use crate::plan::{Member, Plan};
 use crate::restart::{self, Verdict};
 use model::service::{FailureAction, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus};
-use model::{Change, DesiredState, TaskState, Timestamp};
+use model::{Change, DesiredState, Task, TaskState, Timestamp};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Docker monitors at least this much longer than it waits between slots.
@@ -178,6 +179,10 @@ fn settle_slots(plan: &mut Plan<'_>, config: &UpdateConfig) {
             );
             continue;
         }
+        let out = wanted().any(|(_, m)| m.is_running());
+        if !kept.is_running() && out {
+            continue; // Stopping the one that runs takes the slot out: that has to be counted.
+        }
         surplus.extend(
             wanted()
                 .filter(|(index, _)| *index != keep)
@@ -217,14 +222,20 @@ fn replace_slots(
         config.parallelism
     };
     for slot in dirty {
-        if busy >= parallelism {
-            break;
+        let members = &plan.slots[slot];
+        let new = members.iter().position(|m| m.is_wanted() && !m.dirty);
+        let is_counted = !matches!(occupation(plan, members, config, ctx.now), Occupation::Idle);
+        if !is_counted && busy >= parallelism {
+            continue;
         }
-        let has_new = plan.slots[slot].iter().any(|m| m.is_wanted() && !m.dirty);
-        if !has_new {
-            replace_slot(ctx, plan, config, *slot);
-            busy += 1;
+        match new {
+            None => replace_slot(ctx, plan, config, *slot),
+            Some(new) if config.order == UpdateOrder::StopFirst => {
+                stop_others(plan, *slot, Some(new));
+            }
+            Some(_) => {}
         }
+        busy += u64::from(!is_counted);
     }
     busy
 }
@@ -243,25 +254,18 @@ fn occupation(
     config: &UpdateConfig,
     now: Timestamp,
 ) -> Occupation {
-    let new = members.iter().find(|m| {
-        m.is_wanted()
-            && !m.dirty
-            && m.task
-                .as_ref()
-                .is_none_or(|t| t.spec_version == plan.service.spec_version)
-    });
-    let Some(new) = new else {
+    let Some(new) = members.iter().find(|m| m.is_wanted() && !m.dirty) else {
         return Occupation::Idle;
     };
-    match new
-        .task
-        .as_ref()
-        .and_then(|t| t.running_at)
-        .filter(|_| new.is_running())
-    {
-        None => Occupation::Busy,
+    // It may be older than this update and what the update wants all the same: the slot is out until it runs.
+    if !new.is_running() {
+        return Occupation::Busy;
+    }
+    let of_this_update = |t: &&Arc<Task>| t.spec_version == plan.service.spec_version;
+    let task = new.task.as_ref().filter(of_this_update);
+    match task.and_then(|t| t.running_at) {
         Some(at) if at + config.delay > now => Occupation::Pausing(at + config.delay),
-        Some(_) => Occupation::Idle,
+        _ => Occupation::Idle,
     }
 }
 
@@ -273,12 +277,16 @@ fn replace_slot(ctx: &mut Context<'_>, plan: &mut Plan<'_>, config: &UpdateConfi
     let kept = start_first
         .then(|| to_be_kept(&plan.slots[&slot]))
         .flatten();
+    stop_others(plan, slot, kept);
+    plan.create(ctx, slot, start_after, restarts, start_first);
+}
+
+fn stop_others(plan: &mut Plan<'_>, slot: u64, kept: Option<usize>) {
     for index in 0..plan.slots[&slot].len() {
         if plan.slots[&slot][index].is_wanted() && kept != Some(index) {
             plan.set_desired(slot, index, DesiredState::Shutdown);
         }
     }
-    plan.create(ctx, slot, start_after, restarts, start_first);
 }
 
 /// The wanted task that runs, else the oldest wanted one.
