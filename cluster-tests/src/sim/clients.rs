@@ -269,7 +269,7 @@ impl World {
         task.placement = self.placement();
         if self.rng.chance(40) {
             let reservations = Resources {
-                nano_cpus: 500_000_000,
+                nano_cpus: 500_000_000 * (1 + self.rng.below(3) as i64),
                 memory_bytes: 256 << 20,
             };
             task.resources = Some(ResourceRequirements {

@@ -21,6 +21,8 @@ pub(super) struct Daemon {
     alarms: u64,
     pub(super) session: Option<usize>,
     welcomed: bool,
+    /// A complete set of assignments, not older than what is known, came in.
+    pub(super) synced: bool,
     backoff: Duration,
     /// It dies at the nth journal write from now, before or after it.
     dies_at_write: Option<u32>,
@@ -39,6 +41,14 @@ impl Journal {
                 }
             }
         }
+    }
+
+    /// What is wanted of each task, as far as it was ever heard.
+    fn wishes(&self) -> Vec<(TaskId, DesiredState, bool)> {
+        let tasks = self.tasks.iter();
+        tasks
+            .map(|(id, record)| (id.clone(), record.task.desired, record.listed))
+            .collect()
     }
 
     fn records(&self) -> Vec<JournalRecord> {
@@ -80,6 +90,7 @@ impl World {
             alarms: 0,
             session: None,
             welcomed: false,
+            synced: false,
             backoff: BACKOFF,
             dies_at_write: None,
         });
@@ -311,7 +322,28 @@ impl World {
             daemon.welcomed = true;
             daemon.backoff = BACKOFF;
         }
+        let stale = self.note_assignments(host, &message);
+        let before = stale.then(|| self.hosts[host].journal.wishes());
         self.step_worker(host, message.input(node));
+        if before.is_some_and(|before| before != self.hosts[host].journal.wishes()) {
+            self.fail(|| format!("older assignment after a newer one: host {host} followed it"));
+        }
+    }
+
+    /// Whether the message is older than what the host knows.
+    fn note_assignments(&mut self, host: Id, message: &DownMessage) -> bool {
+        let DownMessage::Assignments(assignments) = message else {
+            return false;
+        };
+        let Some(daemon) = &mut self.hosts[host].daemon else {
+            return false;
+        };
+        let stale = assignments.index < daemon.worker.index();
+        daemon.synced |= assignments.complete && !stale;
+        if stale {
+            self.summary.stale_assignments += 1;
+        }
+        stale
     }
 
     pub(super) fn session_lost(&mut self, host: Id, life: u64, session: usize) {

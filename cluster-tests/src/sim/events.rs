@@ -72,6 +72,10 @@ pub(super) enum Event {
     Fault,
     /// A cut is mended, a slow network is fast again.
     Mend { number: u64 },
+    /// A host wanders to the other side of a cut.
+    Wander { host: Id, number: u64 },
+    /// The leader gives its office up.
+    Resign,
     /// A daemon is started, if its host is up.
     StartDaemon { host: Id },
     /// A host gets its power back.

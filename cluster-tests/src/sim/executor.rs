@@ -15,6 +15,10 @@ pub(super) const CRASHY_IMAGE: &str = "crashy";
 impl World {
     /// Begins an action of a host's worker.
     pub(super) fn execute(&mut self, host: Id, action: Action) {
+        let begins = matches!(action, Action::Prepare(_) | Action::Start(_));
+        if begins && !self.hosts[host].daemon.as_ref().is_some_and(|d| d.synced) {
+            self.fail(|| format!("host {host} begins before it was told everything: {action:?}"));
+        }
         let (task, what, time) = match action {
             Action::Prepare(task) => {
                 let id = task.id.clone();

@@ -112,6 +112,22 @@ impl World {
         self.trace(|| format!("leader {leader} is cut off: {groups:?}"));
         self.net.set_groups(groups);
         self.mend_later(1000, 12_000);
+        // A host with a bad cable hears now one leader, now another.
+        let (host, number) = (
+            MANAGERS + self.rng.below(HOSTS - MANAGERS),
+            self.faults.network,
+        );
+        let mut at = Duration::ZERO;
+        for _ in 0..self.rng.below(4) {
+            at += self.rng.millis(400, 3000);
+            self.after(at, Event::Wander { host, number });
+        }
+    }
+
+    pub(super) fn wander(&mut self, host: usize, number: u64) {
+        if number == self.faults.network && !self.calm {
+            self.net.change_side(host);
+        }
     }
 
     fn slow_down(&mut self) {
@@ -150,7 +166,10 @@ impl World {
     pub(super) fn calm_down(&mut self) {
         self.trace(|| "calm".into());
         self.calm = true;
+        self.faults.network += 1;
         self.mend_network();
+        // What is half done goes on under another leader, also when nothing else happens any more.
+        self.after(Duration::from_secs(6), Event::Resign);
         for host in 0..HOSTS {
             self.after(Duration::from_millis(10), Event::Boot { host });
             self.after(Duration::from_millis(3000), Event::StartDaemon { host });

@@ -54,7 +54,7 @@ const FOLLOW_MS: (u64, u64) = (1, 40);
 /// From the loss of a leader to an election.
 const ELECTION_MS: (u64, u64) = (300, 1500);
 /// A leader without a majority finds out: sometimes after another one was elected.
-const STEP_DOWN_MS: (u64, u64) = (100, 2000);
+const STEP_DOWN_MS: (u64, u64) = (100, 3000);
 /// How soon something that could not be done is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 

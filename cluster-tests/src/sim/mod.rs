@@ -64,6 +64,8 @@ pub struct Summary {
     pub unknown_lost: u64,
     /// Proposals that a guard of the store refused, by its text.
     pub refused: BTreeMap<String, u64>,
+    /// Assignments that came after newer ones.
+    pub stale_assignments: u64,
     /// Followers that caught up with a snapshot.
     pub snapshots: u64,
     /// Daemons and hosts that were restarted.
@@ -89,6 +91,7 @@ impl std::ops::AddAssign<&Summary> for Summary {
         for (text, count) in &other.refused {
             *self.refused.entry(text.clone()).or_default() += count;
         }
+        self.stale_assignments += other.stale_assignments;
         self.snapshots += other.snapshots;
         self.restarts += other.restarts;
         self.tasks += other.tasks;

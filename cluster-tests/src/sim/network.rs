@@ -32,6 +32,11 @@ impl Network {
         self.groups = groups;
     }
 
+    /// Moves a host to the other side of a cut.
+    pub(super) fn change_side(&mut self, host: Id) {
+        self.groups[host] ^= 1;
+    }
+
     pub(super) fn set_power(&mut self, host: Id, on: bool) {
         self.powered[host] = on;
     }

@@ -253,6 +253,8 @@ impl World {
             } => self.exit(host, boot, task, started, code),
             Event::Fault => self.fault(),
             Event::Mend { number } => self.mend(number),
+            Event::Wander { host, number } => self.wander(host, number),
+            Event::Resign => self.resign(),
             Event::StartDaemon { host } => self.start_daemon(host),
             Event::Boot { host } => self.boot(host),
             Event::Rejoin { host } => self.rejoin(host),

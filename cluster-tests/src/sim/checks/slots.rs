@@ -38,7 +38,7 @@ fn is_not_crowded(step: &Step<'_>, updates: &Updates, service: &ServiceId, slot:
     let tasks = step.view.tasks_in_slot(service, slot);
     let running = tasks
         .iter()
-        .filter(|t| t.desired == DesiredState::Running)
+        .filter(|t| t.desired == DesiredState::Running && !t.status.state.is_terminal())
         .count();
     let most = if updates.may_overlap(step.view, service) {
         2

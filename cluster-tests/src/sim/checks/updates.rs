@@ -2,7 +2,7 @@
 
 use super::{Rule, Step};
 use model::service::{Service, UpdateOrder};
-use model::{DesiredState, ServiceId, Task, TaskState};
+use model::{Change, DesiredState, ServiceId, Task, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{Event, Store};
@@ -54,7 +54,7 @@ impl Updates {
         let Some(service) = step.view.service(&old.service) else {
             return Ok(());
         };
-        if !stopped || !well || step.is_fresh(service.meta.changed) {
+        if !stopped || !well || !is_decided_for(step, service) {
             return Ok(());
         }
         let others = step.view.tasks_in_slot(&new.service, new.slot);
@@ -146,6 +146,15 @@ impl Updates {
         }
         Ok(())
     }
+}
+
+/// Whoever decided knew the present spec: it is old enough, or a task is created for it beside.
+fn is_decided_for(step: &Step<'_>, service: &Service) -> bool {
+    let creates = |change: &Change| {
+        matches!(change, Change::CreateTask(new)
+            if new.service == service.id && new.spec_version == service.spec_version)
+    };
+    !step.is_fresh(service.meta.version) || step.changes.iter().any(creates)
 }
 
 fn is_start_first(service: &Service) -> bool {
