@@ -6,7 +6,8 @@ use tracing_subscriber::fmt;
 /// Sends what is at least as important as `level` to standard error. `RUST_LOG` goes before it.
 pub(crate) fn start(level: &str) {
     let level = if level == "fatal" { "error" } else { level };
-    // Libraries are quiet: their troubles reach us as errors, which we log with what they mean.
+    // Libraries are quiet: their troubles reach us as errors, which we log with what they mean. openraft would
+    // say four lines in each heartbeat of a peer that is away.
     let ours = [
         "agent",
         "api",
@@ -19,7 +20,7 @@ pub(crate) fn start(level: &str) {
         "starling",
     ];
     let default = ours.iter().fold(
-        "warn,openraft=error,sled=error".to_owned(),
+        "warn,openraft=off,sled=error".to_owned(),
         |filter, krate| format!("{filter},{krate}={level}"),
     );
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
