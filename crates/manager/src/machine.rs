@@ -175,3 +175,78 @@ impl consensus::StateMachine for Machine {
         self.members.send_replace(members.to_vec());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus::StateMachine;
+    use model::{ClusterId, NodeId, Proposal};
+
+    fn machine() -> (Arc<Machine>, mpsc::UnboundedReceiver<AppliedEntry>) {
+        Machine::new(Gate::new(ClusterId::from("c")))
+    }
+
+    fn entry(batch: u64, at: Timestamp) -> Vec<u8> {
+        let node = model::Node {
+            id: NodeId::from("n"),
+            meta: model::Meta::default(),
+            spec: model::NodeSpec::default(),
+            description: None,
+            status: model::NodeStatus::default(),
+            manager: None,
+        };
+        let proposal = Proposal {
+            request: None,
+            at,
+            changes: vec![model::Change::CreateNode(Box::new(node))],
+        };
+        wire::log::encode_entry(batch, [&proposal])
+    }
+
+    #[test]
+    fn the_proposer_learns_what_became_of_its_proposals_in_order() {
+        let (machine, mut applied) = machine();
+        machine.apply(1, &entry(7, Timestamp(1)));
+        machine.apply(2, &entry(8, Timestamp(1)));
+        let (first, second) = (applied.try_recv().unwrap(), applied.try_recv().unwrap());
+        assert_eq!(
+            (first.index, first.batch, first.outcomes),
+            (1, 7, vec![Ok(())])
+        );
+        assert_eq!(first.events.events.len(), 1);
+        assert_eq!((second.index, second.batch), (2, 8));
+        assert!(second.outcomes[0].is_err(), "the node exists already");
+    }
+
+    #[test]
+    fn what_was_decided_before_the_start_is_no_news() {
+        let (machine, _applied) = machine();
+        let (mut all, mut news) = (machine.events(), machine.news());
+        machine.apply(1, &entry(1, Timestamp(1)));
+        assert!(all.try_recv().is_ok());
+        assert!(news.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_machine_that_cannot_apply_an_entry_applies_and_saves_nothing_more() {
+        let (machine, _applied) = machine();
+        machine.apply(1, b"\xff");
+        let why = machine.broken().unwrap();
+        assert!(why.contains("log entry 1 cannot be applied"), "{why}");
+        machine.apply(2, &entry(1, Timestamp(1)));
+        assert_eq!(machine.view().nodes().len(), 0);
+        assert!(machine.snapshot()().is_err());
+    }
+
+    #[test]
+    fn a_snapshot_brings_the_state_to_another_manager() {
+        let (machine, _applied) = machine();
+        machine.apply(3, &entry(1, Timestamp(1)));
+        let bytes = machine.snapshot()().unwrap();
+        let (other, _) = Machine::new(Gate::new(ClusterId::from("c")));
+        other.restore(3, &bytes).unwrap();
+        assert_eq!(other.view().index(), 3);
+        assert_eq!(other.view().snapshot(), machine.view().snapshot());
+        assert!(other.restore(3, &bytes[1..]).is_err());
+    }
+}

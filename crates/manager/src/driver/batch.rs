@@ -95,3 +95,49 @@ impl Batch {
         waiting.map(|(origin, _, _)| origin).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Change, ServiceId, Timestamp};
+
+    fn push(batch: &mut Batch, token: u64, letters: usize) {
+        let id = ServiceId::from("x".repeat(letters));
+        let proposal = Proposal {
+            request: None,
+            at: Timestamp(0),
+            changes: vec![Change::RemoveService { id }],
+        };
+        batch.push(Origin::Leader(ProposalToken(token)), proposal);
+    }
+
+    #[test]
+    fn what_waits_shares_entries_up_to_their_limit_and_keeps_its_order() {
+        let mut batch = Batch::default();
+        assert!(batch.take(1000).is_none());
+        for (token, letters) in [(1, 300), (2, 300), (3, 2000), (4, 10), (5, 10)] {
+            push(&mut batch, token, letters);
+        }
+        let mut entries = Vec::new();
+        while let Some((in_flight, entry)) = batch.take(1000) {
+            let decoded = wire::log::decode_entry(&entry).unwrap();
+            assert_eq!(decoded.batch, in_flight.batch);
+            assert_eq!(decoded.proposals.len(), in_flight.origins.len());
+            // Only a proposal that is too large by itself makes an entry that is; Raft refuses it.
+            assert!(entry.len() <= 1000 || in_flight.origins.len() == 1);
+            let settled = in_flight
+                .origins
+                .into_iter()
+                .filter_map(|o| o.settle(Ok(())));
+            entries.push(settled.map(|(token, _)| token.0).collect::<Vec<_>>());
+        }
+        assert_eq!(entries, [vec![1, 2], vec![3], vec![4, 5]]);
+    }
+
+    #[test]
+    fn whoever_waits_is_told_when_leadership_is_lost() {
+        let (reply, mut answer) = oneshot::channel();
+        Origin::Manager(Some(reply)).abandon();
+        assert!(matches!(answer.try_recv(), Ok(Err(ProposalError::Lost))));
+    }
+}

@@ -33,10 +33,12 @@ impl Drop for FakeAgent {
 
 impl FakeAgent {
     /// Opens a session, following the word of managers that do not lead.
-    pub(super) async fn open(connector: &Connector, addr: &str) -> FakeAgent {
-        let mut addr = addr.to_owned();
+    pub(super) async fn open(connector: &Connector, manager: &str) -> FakeAgent {
+        let mut addr = manager.to_owned();
         for _ in 0..100 {
             let Ok(channel) = connector.channel(&addr).await else {
+                // It was sent to a leader that is gone.
+                addr = manager.to_owned();
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
