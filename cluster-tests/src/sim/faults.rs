@@ -118,15 +118,20 @@ impl World {
             self.faults.network,
         );
         let mut at = Duration::ZERO;
-        for _ in 0..self.rng.below(4) {
-            at += self.rng.millis(400, 3000);
+        for _ in 0..self.rng.below(5) {
+            at += self.rng.millis(400, 4000);
             self.after(at, Event::Wander { host, number });
         }
     }
 
     pub(super) fn wander(&mut self, host: usize, number: u64) {
         if number == self.faults.network && !self.calm {
+            self.trace(|| format!("host {host} changes sides"));
             self.net.change_side(host);
+            if self.rng.chance(50) {
+                self.crash_daemon(host);
+                self.after(Duration::from_millis(300), Event::StartDaemon { host });
+            }
         }
     }
 

@@ -55,6 +55,9 @@ const FOLLOW_MS: (u64, u64) = (1, 40);
 const ELECTION_MS: (u64, u64) = (300, 1500);
 /// A leader without a majority finds out: sometimes after another one was elected.
 const STEP_DOWN_MS: (u64, u64) = (100, 3000);
+/// Some find out much later (a machine that was suspended), in percent.
+const LATE_STEP_DOWNS: u64 = 25;
+const LATE_STEP_DOWN_MS: (u64, u64) = (4000, 15_000);
 /// How soon something that could not be done is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -168,6 +171,15 @@ impl World {
         self.net.has_majority(manager, |m| self.managers[m].up)
     }
 
+    fn step_down_delay(&mut self) -> Duration {
+        let range = if self.rng.chance(LATE_STEP_DOWNS) {
+            LATE_STEP_DOWN_MS
+        } else {
+            STEP_DOWN_MS
+        };
+        self.rng.millis(range.0, range.1)
+    }
+
     /// After anything that may have cost the leader its majority.
     pub(super) fn review_leadership(&mut self) {
         let holds = self
@@ -181,7 +193,7 @@ impl World {
             && let Some(term) = self.managers[leader].leading
         {
             let life = self.managers[leader].life;
-            let delay = self.rng.millis(STEP_DOWN_MS.0, STEP_DOWN_MS.1);
+            let delay = self.step_down_delay();
             self.after(
                 delay,
                 Event::StepDown {
@@ -242,7 +254,7 @@ impl World {
             && let Some(term) = self.managers[old].leading
         {
             let life = self.managers[old].life;
-            let delay = self.rng.millis(0, STEP_DOWN_MS.1);
+            let delay = self.step_down_delay();
             self.after(
                 delay,
                 Event::StepDown {
