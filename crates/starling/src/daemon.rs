@@ -27,6 +27,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Threads that run the daemon's tasks. Its work is waiting for disk and network, and a host's cores are for its
@@ -126,16 +127,18 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let hub = EventHub::default();
     tokio::spawn(events::containers(engine.clone(), hub.clone()));
     let swarm = Swarm::open(SwarmConfig::new(config.data_root.join("swarm"))).await;
+    let (busy, agent_runs) = watch::channel(false);
     let parts = Parts {
         swarm: swarm.clone(),
         engine: engine.clone(),
         host: host.clone(),
         journal: database.tree("journal")?,
         events: hub.clone(),
+        busy,
     };
     let members = tokio::spawn(membership::follow(parts, stop.clone()));
     let api = Api {
-        swarm: Arc::new(SwarmBackend::new(swarm.clone(), engine.clone())),
+        swarm: Arc::new(SwarmBackend::new(swarm.clone(), engine.clone(), agent_runs)),
         containers: Arc::new(EngineContainers::new(
             engine,
             &config.data_root,

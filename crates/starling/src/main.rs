@@ -1,5 +1,7 @@
 //! The one binary: `starling daemon`, the supervisor that it starts, and the command line.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod daemon;
 mod database;

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use wire::pb::ca::ca_client::CaClient;
@@ -19,6 +19,9 @@ use wire::pb::membership::membership_client::MembershipClient;
 /// How long a request waits for a leader, as in Docker Swarm. An election takes about a second; a request that
 /// waits longer than this has lost its client.
 pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(20);
+/// How long a request waits while nobody leads at all. An election takes about a second, so this many mean that
+/// too few managers are there.
+const QUORUM_WAIT: Duration = Duration::from_secs(5);
 /// Pause before the leader is asked again, unless the leader changes before.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -127,8 +130,10 @@ impl LeaderChannel {
             .filter(|leader| leader.raft_id != self.me)
         {
             None => {
-                // Nobody to ask: wait for news.
-                std::future::pending().await
+                // Nobody to ask: wait for news, which ends this attempt.
+                sleep(QUORUM_WAIT).await;
+                let text = ControlError::NO_LEADER.to_owned();
+                Err(Failed::Final(ControlError::Unavailable(text)))
             }
             Some(leader) => {
                 let channel = self.channel(leader).await;

@@ -10,6 +10,8 @@ use store::Event;
 /// A session of an agent, and what its node has been told.
 pub(super) struct Session {
     pub(super) id: SessionId,
+    /// Where it came from.
+    pub(super) addr: String,
     told: BTreeMap<TaskId, DesiredState>,
 }
 
@@ -30,6 +32,7 @@ impl Leader {
             node.clone(),
             Session {
                 id: session,
+                addr: addr.clone(),
                 told: BTreeMap::new(),
             },
         ) {

@@ -3,7 +3,7 @@
 use super::io::{Limits, SessionId};
 use super::{Leader, Step};
 use model::{Change, NodeDescription, NodeId, NodeState, NodeStatus, Proposal, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{Event, Store};
 
 /// When each node will count as down unless something is heard of it.
@@ -72,20 +72,21 @@ impl Leader {
     /// after its session opened, and nothing else would put it right.
     pub(super) fn correct_states(&mut self, step: &mut Step<'_>, events: &[Event]) {
         let mut changes = Vec::new();
-        for event in events {
-            let Event::Node {
-                id,
-                new: Some(node),
-                ..
-            } = event
-            else {
+        let touched = events.iter().filter_map(|event| match event {
+            Event::Node { id, .. } => Some(id),
+            _ => None,
+        });
+        for id in touched.collect::<BTreeSet<_>>() {
+            let Some(session) = self.sessions.get(id) else {
                 continue;
             };
-            if self.sessions.contains_key(id) && node.status.state != NodeState::Ready {
+            // As all of the entry left it: an event shows the node between two changes of one proposal.
+            let node = step.view.node(id);
+            if node.is_some_and(|node| node.status.state != NodeState::Ready) {
                 let status = NodeStatus {
                     state: NodeState::Ready,
                     message: String::new(),
-                    addr: node.status.addr.clone(),
+                    addr: session.addr.clone(),
                     since: step.now,
                 };
                 let id = id.clone();

@@ -5,7 +5,6 @@ use crate::glue::events;
 use crate::glue::executor::{EngineExecutor, TreeJournal};
 use crate::glue::host::Host;
 use agent::{AgentConfig, AgentHandle, ConnectError, Connector};
-use api::backend::Host as _;
 use api::events::EventHub;
 use async_trait::async_trait;
 use engine::Engine;
@@ -14,6 +13,7 @@ use manager::swarm::Membership;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -29,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) host: Arc<Host>,
     pub(crate) journal: Tree,
     pub(crate) events: EventHub,
+    /// Whether an agent runs: its executor may still start containers.
+    pub(crate) busy: watch::Sender<bool>,
 }
 
 struct ManagerConnector(manager::Connector);
@@ -61,10 +63,14 @@ pub(crate) async fn follow(parts: Parts, stop: CancellationToken) {
         let now = membership.borrow_and_update().clone();
         if let Some(running) = running.take() {
             running.stop().await;
+            parts.busy.send_replace(false);
         }
         if let Some(membership) = now {
             match start(&parts, membership).await {
-                Ok(started) => running = Some(started),
+                Ok(started) => {
+                    running = Some(started);
+                    parts.busy.send_replace(true);
+                }
                 Err(error) => {
                     tracing::error!(
                         error = format!("{error:#}"),
@@ -107,8 +113,7 @@ async fn start(parts: &Parts, membership: Membership) -> anyhow::Result<Running>
         agent.status(),
     ))];
     if let Some(manager) = parts.swarm.manager() {
-        let (hub, host) = (parts.events.clone(), parts.host.clone());
-        watchers.push(tokio::spawn(watch_cluster(manager, hub, host)));
+        watchers.push(tokio::spawn(watch_cluster(manager, parts.events.clone())));
     }
     Ok(Running { agent, watchers })
 }
@@ -131,7 +136,7 @@ async fn watch_agent(swarm: Swarm, mut status: tokio::sync::watch::Receiver<agen
     }
 }
 
-async fn watch_cluster(manager: manager::Manager, hub: EventHub, host: Arc<Host>) {
+async fn watch_cluster(manager: manager::Manager, hub: EventHub) {
     let mut batches = manager.events();
     drop(manager);
     loop {
@@ -140,7 +145,7 @@ async fn watch_cluster(manager: manager::Manager, hub: EventHub, host: Arc<Host>
                 let happened = batch
                     .events
                     .iter()
-                    .filter_map(|event| events::cluster(event, host.now()));
+                    .filter_map(|event| events::cluster(event, batch.at.0));
                 happened.for_each(|event| hub.publish(event));
             }
             Err(RecvError::Lagged(missed)) => {

@@ -12,17 +12,32 @@ use manager::swarm;
 use model::control::{ControlError, Found, Query, Write, Written};
 use model::logs::{LogMessage, LogOptions, LogSelector};
 use model::{Cluster, NodeId};
+use std::time::Duration;
+use tokio::sync::watch;
 use x509_parser::pem::parse_x509_pem;
 
 /// The swarm, and the engine whose tasks go when the swarm is left.
 pub(crate) struct SwarmBackend {
     swarm: Swarm,
     engine: Engine,
+    agent_runs: watch::Receiver<bool>,
 }
 
+/// An agent ends within milliseconds; a container that is just being started takes a little longer.
+const AGENT_END: Duration = Duration::from_secs(10);
+
 impl SwarmBackend {
-    pub(crate) fn new(swarm: Swarm, engine: Engine) -> SwarmBackend {
-        SwarmBackend { swarm, engine }
+    /// `agent_runs` says whether the agent of a membership still runs.
+    pub(crate) fn new(
+        swarm: Swarm,
+        engine: Engine,
+        agent_runs: watch::Receiver<bool>,
+    ) -> SwarmBackend {
+        SwarmBackend {
+            swarm,
+            engine,
+            agent_runs,
+        }
     }
 }
 
@@ -76,7 +91,14 @@ impl backend::Swarm for SwarmBackend {
 
     async fn leave(&self, force: bool) -> Result<(), ControlError> {
         self.swarm.leave(force).await?;
-        // The agent has ended with the membership; what it ran is nobody's any more.
+        // The agent ends with the membership; what it ran is nobody's any more.
+        let mut agent_runs = self.agent_runs.clone();
+        if tokio::time::timeout(AGENT_END, agent_runs.wait_for(|runs| !runs))
+            .await
+            .is_err()
+        {
+            tracing::warn!("the agent does not end; its containers are removed all the same");
+        }
         self.engine.remove_all_tasks().await;
         Ok(())
     }
