@@ -31,7 +31,11 @@ pub(crate) struct Config {
 ///
 /// It keeps containers running when it stops or is killed, and finds them again when it is back.
 #[derive(Debug, Parser)]
-#[command(name = "starling daemon", disable_version_flag = true)]
+#[command(
+    name = "starling daemon",
+    bin_name = "starling daemon",
+    disable_version_flag = true
+)]
 struct Flags {
     /// Directory of everything that outlives a restart of the host
     #[arg(long, value_name = "DIR")]
@@ -256,6 +260,13 @@ mod tests {
 
     fn flags(args: &[&str]) -> Flags {
         Flags::try_parse_from(std::iter::once("daemon").chain(args.iter().copied())).expect("flags")
+    }
+
+    #[test]
+    fn a_wrong_flag_names_the_command_as_it_is_typed() {
+        let error = Flags::try_parse_from(["daemon", "--bogus"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("Usage: starling daemon [OPTIONS]"), "{text}");
     }
 
     #[track_caller]

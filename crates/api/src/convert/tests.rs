@@ -27,7 +27,10 @@ fn echo(text: &str) -> Value {
 
 #[track_caller]
 fn check_echo(text: &str) {
-    assert_eq!(echo(text), serde_json::from_str::<Value>(text).expect("JSON"));
+    assert_eq!(
+        echo(text),
+        serde_json::from_str::<Value>(text).expect("JSON")
+    );
 }
 
 #[test]
@@ -42,10 +45,20 @@ fn what_dockers_cli_sends_is_echoed() {
 
 #[test]
 fn the_host_network_is_kept_by_its_id() {
-    let spec = echo(r#"{"Name":"w","TaskTemplate":{"ContainerSpec":{"Image":"i"},"Networks":[{"Target":"host"}]}}"#);
-    assert_eq!(spec["TaskTemplate"]["Networks"][0]["Target"], model::task::HOST_NETWORK_ID);
-    let deprecated = echo(r#"{"Name":"w","TaskTemplate":{"ContainerSpec":{"Image":"i"}},"Networks":[{"Target":"host"}]}"#);
-    assert_eq!(spec["TaskTemplate"]["Networks"], deprecated["TaskTemplate"]["Networks"]);
+    let spec = echo(
+        r#"{"Name":"w","TaskTemplate":{"ContainerSpec":{"Image":"i"},"Networks":[{"Target":"host"}]}}"#,
+    );
+    assert_eq!(
+        spec["TaskTemplate"]["Networks"][0]["Target"],
+        model::task::HOST_NETWORK_ID
+    );
+    let deprecated = echo(
+        r#"{"Name":"w","TaskTemplate":{"ContainerSpec":{"Image":"i"}},"Networks":[{"Target":"host"}]}"#,
+    );
+    assert_eq!(
+        spec["TaskTemplate"]["Networks"],
+        deprecated["TaskTemplate"]["Networks"]
+    );
 }
 
 /// `template` goes into the container's spec.
@@ -67,12 +80,23 @@ fn what_is_not_built_is_refused_by_its_field() {
         (r#""Secrets":[{"SecretID":"x"}]"#, "Secrets"),
         (r#""Configs":[{"ConfigID":"x"}]"#, "Configs"),
         (r#""DNSConfig":{"Nameservers":["1.1.1.1"]}"#, "DNSConfig"),
-        (r#""Privileges":{"SELinuxContext":{"Disable":true}}"#, "SELinuxContext"),
-        (r#""Privileges":{"Seccomp":{"Mode":"unconfined"}}"#, "Seccomp"),
-        (r#""Mounts":[{"Type":"volume","Source":"v","Target":"/v"}]"#, "volume"),
+        (
+            r#""Privileges":{"SELinuxContext":{"Disable":true}}"#,
+            "SELinuxContext",
+        ),
+        (
+            r#""Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
+            "Seccomp",
+        ),
+        (
+            r#""Mounts":[{"Type":"volume","Source":"v","Target":"/v"}]"#,
+            "volume",
+        ),
         (r#""Mounts":[{"Source":"v","Target":"/v"}]"#, "volume"),
     ] {
-        let spec = format!(r#"{{"Name":"w","TaskTemplate":{{"ContainerSpec":{{"Image":"i",{container}}}}}}}"#);
+        let spec = format!(
+            r#"{{"Name":"w","TaskTemplate":{{"ContainerSpec":{{"Image":"i",{container}}}}}}}"#
+        );
         check_refused(&spec, StatusCode::NOT_IMPLEMENTED, field);
     }
     for (rest, field) in [
@@ -80,32 +104,76 @@ fn what_is_not_built_is_refused_by_its_field() {
         (r#""Mode":{"ReplicatedJob":{}}"#, "ReplicatedJob"),
         (r#""EndpointSpec":{"Ports":[{"TargetPort":80}]}"#, "Ports"),
         (r#""UpdateConfig":{"FailureAction":"rollback"}"#, "rollback"),
-        (r#""TaskTemplate":{"Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.x"}}]}}"#, "Preferences"),
-        (r#""TaskTemplate":{"Networks":[{"Target":"bridge"}]}"#, "bridge"),
-        (r#""TaskTemplate":{"LogDriver":{"Name":"journald"}}"#, "LogDriver"),
-        (r#""TaskTemplate":{"Resources":{"Reservations":{"GenericResources":[{}]}}}"#, "GenericResources"),
+        (
+            r#""TaskTemplate":{"Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.x"}}]}}"#,
+            "Preferences",
+        ),
+        (
+            r#""TaskTemplate":{"Networks":[{"Target":"bridge"}]}"#,
+            "bridge",
+        ),
+        (
+            r#""TaskTemplate":{"LogDriver":{"Name":"journald"}}"#,
+            "LogDriver",
+        ),
+        (
+            r#""TaskTemplate":{"Resources":{"Reservations":{"GenericResources":[{}]}}}"#,
+            "GenericResources",
+        ),
     ] {
-        check_refused(&format!(r#"{{"Name":"w",{rest}}}"#), StatusCode::NOT_IMPLEMENTED, field);
+        check_refused(
+            &format!(r#"{{"Name":"w",{rest}}}"#),
+            StatusCode::NOT_IMPLEMENTED,
+            field,
+        );
     }
 }
 
 #[test]
 fn nonsense_is_refused() {
     for (rest, text) in [
-        (r#""Mode":{"Global":{},"Replicated":{}}"#, "one service mode"),
+        (
+            r#""Mode":{"Global":{},"Replicated":{}}"#,
+            "one service mode",
+        ),
         (r#""UpdateConfig":{"Order":"sideways"}"#, "order"),
         (r#""UpdateConfig":{"Delay":-1}"#, "negative"),
-        (r#""UpdateConfig":{"FailureAction":"explode"}"#, "failure action"),
+        (
+            r#""UpdateConfig":{"FailureAction":"explode"}"#,
+            "failure action",
+        ),
         (r#""EndpointSpec":{"Mode":"x"}"#, "invalid resolution mode"),
-        (r#""TaskTemplate":{"RestartPolicy":{"Condition":"maybe"}}"#, "restart condition"),
-        (r#""TaskTemplate":{"RestartPolicy":{"Delay":-5}}"#, "negative"),
-        (r#""TaskTemplate":{"ContainerSpec":{"Image":"UPPER"}}"#, "not a valid repository"),
-        (r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"odd","Target":"/x"}]}}"#, "mount type"),
-        (r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"bind","TmpfsOptions":{}}]}}"#, "another type"),
-        (r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Isolation":"hyperv"}}"#, "Isolation"),
+        (
+            r#""TaskTemplate":{"RestartPolicy":{"Condition":"maybe"}}"#,
+            "restart condition",
+        ),
+        (
+            r#""TaskTemplate":{"RestartPolicy":{"Delay":-5}}"#,
+            "negative",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Image":"UPPER"}}"#,
+            "not a valid repository",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"odd","Target":"/x"}]}}"#,
+            "mount type",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"bind","TmpfsOptions":{}}]}}"#,
+            "another type",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Isolation":"hyperv"}}"#,
+            "Isolation",
+        ),
         (r#""TaskTemplate":{"Runtime":"attachment"}"#, "Runtime"),
     ] {
-        check_refused(&format!(r#"{{"Name":"w",{rest}}}"#), StatusCode::BAD_REQUEST, text);
+        check_refused(
+            &format!(r#"{{"Name":"w",{rest}}}"#),
+            StatusCode::BAD_REQUEST,
+            text,
+        );
     }
     check_refused(
         r#"{"TaskTemplate":{"Networks":[{"Target":"nope"}]}}"#,

@@ -1,6 +1,6 @@
 //! `/events`.
 
-use super::logs::seconds;
+use super::logs::point;
 use crate::ApiError;
 use crate::body::{self, Body};
 use crate::router::Call;
@@ -34,8 +34,8 @@ const FILTERS: [&str; 15] = [
 
 pub(crate) fn stream(call: Call) -> Result<Response<Body>, ApiError> {
     let filters = call.query.filters(&FILTERS)?;
-    let since = seconds(call.query.get("since"))?.map(|t| t.0);
-    let until = seconds(call.query.get("until"))?.map(|t| t.0);
+    let since = point(call.query.get("since"))?.map(|t| t.0);
+    let until = point(call.query.get("until"))?.map(|t| t.0);
     if since.zip(until).is_some_and(|(since, until)| since > until) {
         return Err(ApiError::bad_request(
             "`since` time cannot be after `until` time",
@@ -47,15 +47,14 @@ pub(crate) fn stream(call: Call) -> Result<Response<Body>, ApiError> {
         .filter(|e| since.is_some_and(|s| e.time_nano >= s) || (since.is_none() && until.is_some()))
         .collect();
     let coming = BroadcastStream::new(receiver).filter_map(|event| future::ready(event.ok()));
-    let events = stream::iter(past).chain(coming);
+    let wait = until.map(|until| until - call.api.host.now());
+    // The end is one of what is to come: what has been is told whole, also when the end is past.
+    let events = stream::iter(past).chain(end_at(coming, wait));
     let events = events.filter(move |e| {
         future::ready(until.is_none_or(|u| e.time_nano <= u) && passes(&filters, e))
     });
     let lines = events.map(|event| line(&event));
-    Ok(body::stream(
-        "application/json",
-        end_at(lines, until.map(|until| until - call.api.host.now())),
-    ))
+    Ok(body::stream("application/json", lines))
 }
 
 fn line(event: &Arc<Event>) -> io::Result<Bytes> {
@@ -64,7 +63,7 @@ fn line(event: &Arc<Event>) -> io::Result<Bytes> {
     Ok(line.into())
 }
 
-/// Ends the stream when so many nanoseconds have passed; at once when they have passed already, but for what is there.
+/// Ends the stream when so many nanoseconds have passed; at once when they have passed already.
 fn end_at<T>(items: impl Stream<Item = T>, nanos: Option<i64>) -> impl Stream<Item = T> {
     let wait = nanos.map(|n| Duration::from_nanos(u64::try_from(n).unwrap_or(0)));
     let end = async move {

@@ -97,8 +97,13 @@ fn options(call: &Call) -> Result<LogOptions, ApiError> {
     })
 }
 
-/// Unix seconds with an optional fraction, as Docker's client sends points in time; 0 and nothing are none.
-pub(super) fn seconds(text: &str) -> Result<Option<Timestamp>, ApiError> {
+/// As [`point`], where 0 stands for nothing, too.
+fn seconds(text: &str) -> Result<Option<Timestamp>, ApiError> {
+    Ok(point(text)?.filter(|at| at.0 != 0))
+}
+
+/// Unix seconds with an optional fraction, as Docker's client sends points in time; an empty text is none.
+pub(super) fn point(text: &str) -> Result<Option<Timestamp>, ApiError> {
     let bad = || {
         ApiError::bad_request(format!(
             "invalid time '{text}': send Unix seconds, such as 1700000000.5"
@@ -117,5 +122,5 @@ pub(super) fn seconds(text: &str) -> Result<Option<Timestamp>, ApiError> {
         .checked_mul(1_000_000_000)
         .and_then(|at| at.checked_add(nanos))
         .ok_or_else(bad)?;
-    Ok((at != 0).then_some(Timestamp(at)))
+    Ok(Some(Timestamp(at)))
 }

@@ -8,6 +8,7 @@ use crate::router::Call;
 use api_types::swarm;
 use http::{HeaderValue, Response, header};
 use model::control::{Query, Selector};
+use std::time::Duration;
 
 /// What the header `Swarm` of a ping says: the state, with the role when active.
 fn swarm_header(call: &Call) -> &'static str {
@@ -80,9 +81,17 @@ async fn swarm_info(call: &Call) -> swarm::Info {
     if !info.control_available {
         return info;
     }
-    let cluster = call.api.swarm.query(Query::Cluster).await;
-    let nodes = call.api.swarm.query(Query::Nodes(Selector::All)).await;
-    match (cluster, nodes) {
+    let asked = async {
+        tokio::join!(
+            call.api.swarm.query(Query::Cluster),
+            call.api.swarm.query(Query::Nodes(Selector::All))
+        )
+    };
+    let Ok(answers) = tokio::time::timeout(CLUSTER_WAIT, asked).await else {
+        info.error = NO_LEADER.into();
+        return info;
+    };
+    match answers {
         (Ok(cluster), Ok(nodes)) => {
             info.nodes = nodes.nodes.len() as i64;
             info.managers = nodes
@@ -101,5 +110,12 @@ async fn swarm_info(call: &Call) -> swarm::Info {
     }
     info
 }
+
+/// Time for the cluster to say what it is: `/info` is asked to find out what is wrong, so it must not wait for
+/// what may never come.
+const CLUSTER_WAIT: Duration = Duration::from_secs(2);
+
+/// Docker's words for a cluster that does not answer.
+const NO_LEADER: &str = "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online.";
 
 const TWO_MANAGERS: &str = "WARNING: Running Swarm in a two-manager configuration. This configuration provides\n         no fault tolerance, and poses a high risk to lose control over the cluster.\n         Add a third manager to survive the loss of one.";

@@ -196,9 +196,12 @@ impl Reader {
     }
 }
 
-/// A task that has come so far that it may have written something.
+/// A task that has come so far that it may have written something. One that was rejected before it had a container
+/// never will, and nothing of it is missing.
 fn has_logs(task: &Task) -> bool {
+    let status = &task.status;
     task.node.is_some()
-        && task.status.state >= TaskState::Running
-        && task.status.state != TaskState::Orphaned
+        && status.state >= TaskState::Running
+        && status.state != TaskState::Orphaned
+        && (status.state != TaskState::Rejected || status.container.is_some())
 }
