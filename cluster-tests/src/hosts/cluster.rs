@@ -46,6 +46,7 @@ pub struct Builder {
     daemon_args: Vec<String>,
     form_swarm: bool,
     load_image: bool,
+    prefer_offline: bool,
 }
 
 impl Builder {
@@ -94,6 +95,12 @@ impl Builder {
         self
     }
 
+    /// Daemons ask an image's registry first, as Docker does by itself. Otherwise an image that is there is used.
+    pub fn ask_registries(mut self) -> Builder {
+        self.prefer_offline = false;
+        self
+    }
+
     /// Makes the hosts, starts their daemons, imports the image and forms the swarm.
     pub fn start(self) -> Result<Cluster> {
         for swept in sweep()? {
@@ -124,6 +131,7 @@ impl Builder {
             daemon,
             switch,
             cgroup: cgroup_of(&dir),
+            prefer_offline: self.prefer_offline,
         });
         let mut cluster = Cluster {
             dir,
@@ -163,6 +171,7 @@ impl Cluster {
             daemon_args: Vec::new(),
             form_swarm: true,
             load_image: true,
+            prefer_offline: true,
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::api::Api;
+use super::background::Background;
 use super::cgroups;
 use super::daemon::{Daemon, socket};
 use super::helper::READY;
@@ -33,6 +34,8 @@ pub(super) struct Lab {
     pub(super) switch: Switch,
     /// Control group of the cluster.
     pub(super) cgroup: String,
+    /// Whether daemons use an image that is there without asking its registry.
+    pub(super) prefer_offline: bool,
 }
 
 /// A host of a [`super::Cluster`].
@@ -171,22 +174,37 @@ impl Host {
     }
 
     fn start_daemon(&self) -> Result<()> {
-        let init = self.init()?;
-        let mut enter = Command::new(&self.lab.helper)
-            .args([
-                "enter",
-                "--pid",
-                &init.pid.to_string(),
-                "--cgroup",
-                &self.own_group(),
-                "--log",
-            ])
-            .arg(self.log_file())
-            .arg("--")
+        let mut enter = self.enter_detached(&self.log_file())?;
+        enter
             .args(self.lab.daemon.command(&self.dir, &self.cgroup()))
-            // Tests have no registry: an image that is there is used as it is, as dockerd does under this variable.
-            .env("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "1")
-            .env("RUST_BACKTRACE", "1")
+            .env("RUST_BACKTRACE", "1");
+        if self.lab.prefer_offline {
+            // Most tests have no registry: an image that is there is used as it is, as dockerd does under this variable.
+            enter.env("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "1");
+        }
+        let (enter, daemon) = self
+            .announced(enter)
+            .with_context(|| format!("log:\n{}", self.logs()))?;
+        daemon.record(&self.dir.join("daemon"))?;
+        self.life().daemon = Some((enter, daemon));
+        Ok(())
+    }
+
+    /// The helper that will run a program on this host, detached, with its output appended to `log`.
+    fn enter_detached(&self, log: &Path) -> Result<Command> {
+        let mut enter = Command::new(&self.lab.helper);
+        let pid = self.init()?.pid.to_string();
+        enter
+            .args(["enter", "--pid", &pid, "--cgroup", &self.own_group()])
+            .arg("--log")
+            .arg(log)
+            .arg("--");
+        Ok(enter)
+    }
+
+    /// Starts that helper and waits until it has told the program's pid.
+    fn announced(&self, mut enter: Command) -> Result<(Child, ProcessId)> {
+        let mut enter = enter
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(self.boot_log())?)
@@ -201,14 +219,31 @@ impl Host {
                 fs::read_to_string(self.boot_log()).unwrap_or_default()
             );
         };
-        // A daemon that ended at once is a zombie until its parent has seen it, or gone: its log says why.
-        let Ok(daemon) = ProcessId::of(pid.parse()?) else {
+        // A program that ended at once is a zombie until its parent has seen it, or gone: its log says why.
+        let Ok(program) = ProcessId::of(pid.parse()?) else {
             enter.wait()?;
-            bail!("it ended at once:\n{}", self.logs());
+            bail!("it ended at once");
         };
-        daemon.record(&self.dir.join("daemon"))?;
-        self.life().daemon = Some((enter, daemon));
-        Ok(())
+        Ok((enter, program))
+    }
+
+    /// Runs a program inside of the host, beside the story; its output goes to the file `NAME.log` of the host.
+    pub fn run<S: AsRef<OsStr>>(&self, name: &str, command: &[S]) -> Result<Background> {
+        let log = self.dir.join(format!("{name}.log"));
+        let mut enter = self.enter_detached(&log)?;
+        enter.args(command);
+        let (enter, program) = self
+            .announced(enter)
+            .with_context(|| format!("cannot run {name} on {}", self.name))?;
+        Ok(Background::new(enter, program, &log))
+    }
+
+    /// Runs a client (`docker`, or the path of starling) against this host's daemon, from outside, beside the story.
+    pub fn follow<S: AsRef<OsStr>>(&self, name: &str, command: &[S]) -> Result<Background> {
+        let (program, args) = command.split_first().context("no program")?;
+        let mut client = Command::new(program);
+        client.args(args).env("DOCKER_HOST", self.docker_host());
+        Background::start(client, &self.dir.join(format!("{name}.log")))
     }
 
     /// Waits until the daemon answers; fails at once when it ends.

@@ -16,6 +16,7 @@
 //! everything down; what a killed keeper left is swept when the next cluster starts.
 
 mod api;
+mod background;
 mod cgroups;
 mod cluster;
 mod daemon;
@@ -30,6 +31,7 @@ mod switch;
 mod wait;
 
 pub use api::{Api, ApiError, Reply, filters};
+pub use background::Background;
 pub use cluster::{Builder, Cluster, Role};
 pub use daemon::Daemon;
 pub use helper::{Boot, Enter, Keep, exit_code, run_boot, run_enter, run_init, run_keep};
