@@ -3,6 +3,8 @@
 //! Nothing of openraft appears in the public API. The owner brings a [`StateMachine`] and a [`Connector`], mounts
 //! [`Raft::service`] into its gRPC server and proposes opaque entries.
 
+#![forbid(unsafe_code)]
+
 mod barrier;
 mod codec;
 mod config;
