@@ -124,3 +124,20 @@ pub(super) fn point(text: &str) -> Result<Option<Timestamp>, ApiError> {
         .ok_or_else(bad)?;
     Ok(Some(Timestamp(at)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_time_is_a_point_but_no_bound_of_logs() {
+        assert_eq!(point("").expect("an empty text"), None);
+        assert_eq!(point("0").expect("zero"), Some(Timestamp(0)));
+        assert_eq!(seconds("0").expect("zero"), None);
+        assert_eq!(
+            seconds("1.5").expect("a fraction"),
+            Some(Timestamp(1_500_000_000))
+        );
+        assert!(point("yesterday").is_err());
+    }
+}
