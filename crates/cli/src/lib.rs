@@ -318,7 +318,7 @@ async fn execute(session: &mut Session, command: &TopCommand) -> Result<()> {
 /// Says what is wrong with a command line, or shows the help that was asked for; the code to exit with.
 pub fn usage_error(err: &clap::Error) -> i32 {
     if let Some(name) = not_yet(err) {
-        eprintln!("'starling {name}' is not available yet. Run 'starling --help' to see what is.");
+        eprintln!("'{name}' is not available yet. Run 'starling --help' to see what is.");
         return FAILURE;
     }
     // Nobody is left to tell when this cannot be written.
@@ -329,13 +329,32 @@ pub fn usage_error(err: &clap::Error) -> i32 {
     }
 }
 
+/// The whole command, such as `starling swarm ca`, when it is one that comes later.
 fn not_yet(err: &clap::Error) -> Option<String> {
     if err.kind() != ErrorKind::InvalidSubcommand {
         return None;
     }
     match err.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(name)) if NOT_YET.contains(&name.as_str()) => Some(name.clone()),
+        Some(ContextValue::String(name)) if NOT_YET.contains(&name.as_str()) => {
+            Some(format!("{} {name}", parent(err)))
+        }
         _ => None,
+    }
+}
+
+/// The command whose subcommand is meant, from "Usage: starling swarm <COMMAND>".
+fn parent(err: &clap::Error) -> String {
+    let usage = match err.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let words = usage
+        .split_whitespace()
+        .skip_while(|word| *word == "Usage:")
+        .take_while(|word| !word.starts_with(['[', '<']));
+    match words.collect::<Vec<_>>() {
+        words if words.is_empty() => "starling".to_owned(),
+        words => words.join(" "),
     }
 }
 
@@ -347,5 +366,24 @@ pub(crate) fn refuse_pretty(pretty: bool) -> Result<()> {
         ))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_later_is_named_as_it_was_typed() {
+        let named = |args: &[&str]| {
+            let args = std::iter::once(&"starling").chain(args);
+            not_yet(&command().try_get_matches_from(args).unwrap_err())
+        };
+        for typed in ["run nginx", "swarm ca", "image prune"] {
+            let words: Vec<&str> = typed.split(' ').collect();
+            let expected = format!("starling {}", typed.trim_end_matches(" nginx"));
+            assert_eq!(named(&words), Some(expected));
+        }
+        assert_eq!(named(&["image", "prnue"]), None);
     }
 }
