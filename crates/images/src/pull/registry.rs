@@ -304,11 +304,11 @@ impl Registry {
             OciDistributionError::ServerError { code, url, .. } => {
                 PullError::Registry(format!("received unexpected HTTP status {code} from {url}"))
             }
-            OciDistributionError::RequestError(error) => PullError::Registry(format!(
-                "Get \"https://{}/v2/\": {}",
-                self.reference.domain(),
-                causes(&error)
-            )),
+            OciDistributionError::RequestError(error) => {
+                let domain = self.reference.domain();
+                let why = not_reached(domain, causes(&error));
+                PullError::Registry(format!("Get \"https://{domain}/v2/\": {why}"))
+            }
             other => {
                 PullError::Registry(format!("{}: {}", self.reference.domain(), causes(&other)))
             }
@@ -346,6 +346,20 @@ impl Registry {
 /// What is verified, in Docker's words.
 pub(super) const LAYER: &str = "filesystem layer";
 
+/// What rustls says when the other side does not speak TLS.
+const NO_TLS: &str = "InvalidContentType";
+
+/// Why a registry was not reached; of one without TLS in Docker's words, and what to do.
+fn not_reached(domain: &str, causes: String) -> String {
+    if causes.contains(NO_TLS) {
+        format!(
+            "http: server gave HTTP response to HTTPS client (if this registry has no TLS, start the daemon with --insecure-registry {domain})"
+        )
+    } else {
+        causes
+    }
+}
+
 /// The error with all of its causes: reqwest tells only "error sending request" itself.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -358,4 +372,19 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_without_tls_gets_an_advice() {
+        let said = |causes: &str| not_reached("r:5000", causes.to_owned());
+        assert_eq!(
+            said("client error (Connect): received corrupt message of type InvalidContentType"),
+            "http: server gave HTTP response to HTTPS client (if this registry has no TLS, start the daemon with --insecure-registry r:5000)"
+        );
+        assert_eq!(said("connection refused"), "connection refused");
+    }
 }
