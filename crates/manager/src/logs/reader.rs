@@ -3,7 +3,7 @@
 use super::broker::{FromNode, LogBroker};
 use crate::machine::EventBatch;
 use model::logs::{LogMessage, LogOptions, LogSelector};
-use model::{NodeId, ServiceId, Task, TaskId, TaskState};
+use model::{NodeId, ServiceId, Task, TaskId, TaskState, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,12 +196,42 @@ impl Reader {
     }
 }
 
-/// A task that has come so far that it may have written something. One that was rejected before it had a container
-/// never will, and nothing of it is missing.
+/// A task that has come so far that it may have written something.
 fn has_logs(task: &Task) -> bool {
-    let status = &task.status;
-    task.node.is_some()
-        && status.state >= TaskState::Running
-        && status.state != TaskState::Orphaned
-        && (status.state != TaskState::Rejected || status.container.is_some())
+    task.node.is_some() && may_have_written(&task.status)
+}
+
+/// A task that was rejected before it had a container never has a log: nothing of it is missing.
+fn may_have_written(status: &TaskStatus) -> bool {
+    match status.state {
+        TaskState::Orphaned => false,
+        TaskState::Rejected => status.container.is_some(),
+        state => state >= TaskState::Running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Timestamp;
+
+    #[test]
+    fn a_task_without_a_container_has_no_logs() {
+        let wrote = |state| may_have_written(&TaskStatus::new(state, Timestamp(0), ""));
+        for state in [
+            TaskState::Running,
+            TaskState::Complete,
+            TaskState::Shutdown,
+            TaskState::Failed,
+        ] {
+            assert!(wrote(state), "{state:?}");
+        }
+        for state in [
+            TaskState::Starting,
+            TaskState::Rejected,
+            TaskState::Orphaned,
+        ] {
+            assert!(!wrote(state), "{state:?}");
+        }
+    }
 }
