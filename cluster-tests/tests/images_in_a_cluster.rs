@@ -254,14 +254,13 @@ fn an_absent_image(cluster: &Cluster, api: &Api) -> Result<()> {
     })?;
     let mut at: Vec<f64> = tried.iter().map(rejected_at).collect::<Result<_>>()?;
     at.sort_by(f64::total_cmp);
-    // The second one is prepared while its delay runs; from then on each waits for the delay of the one before.
-    for pair in at[1..4].windows(2) {
-        ensure!(
-            pair[1] - pair[0] >= RESTART_DELAY.as_secs_f64() * 0.8,
-            "tried again too soon, at {at:?}:\n{}",
-            summary(api, "absent")?
-        );
-    }
+    // The second one is prepared while its delay runs; from then on each waits for the delay of the one before. What
+    // a slow registry adds to the second is missing from the pause after it, hence the sum, and less than two delays.
+    ensure!(
+        at[3] - at[1] >= RESTART_DELAY.as_secs_f64() * 1.5,
+        "tried again too soon, at {at:?}:\n{}",
+        summary(api, "absent")?
+    );
     let host = cluster.host("m1");
     for listed in [
         host.docker(&["service", "ps", "--no-trunc", "absent"])?,
