@@ -28,7 +28,8 @@ pub(crate) struct MembershipService {
     pub(crate) leader: Arc<LeaderChannel>,
 }
 
-fn member_error(error: MembershipError) -> Failed {
+/// What a refused change of members means for the request behind it.
+pub(crate) fn member_error(error: MembershipError) -> Failed {
     match error {
         MembershipError::NotLeader { .. }
         | MembershipError::InProgress

@@ -7,11 +7,12 @@ mod service;
 pub(crate) use forward::{Failed, LEADER_WAIT, LeaderChannel, Route};
 pub(crate) use service::ControlService;
 
-use crate::driver::DriverHandle;
+use crate::driver::{DriverHandle, ProposalError};
 use crate::machine::Machine;
-use consensus::Raft;
-use model::NodeId;
-use model::control::{ControlError, Found, Query, WriteRequest, Written};
+use crate::membership::member_error;
+use consensus::{MembershipError, Raft};
+use model::control::{ControlError, Found, Query, Write, WriteRequest, Written};
+use model::{Change, NodeId, NodeState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,39 @@ pub(crate) struct Here {
 
 impl Here {
     pub(crate) async fn write(&self, request: WriteRequest) -> Result<Written, ControlError> {
+        if let Write::RemoveNode { id, force: true } = &request.write {
+            self.expel(id).await?;
+        }
         self.driver.write(request).await
+    }
+
+    /// A manager that is down leaves the Raft group before it is removed by force: nobody can ask it to. Refused when
+    /// the rest would have no quorum. Other nodes are left as they are.
+    async fn expel(&self, id: &NodeId) -> Result<(), ControlError> {
+        let member = {
+            let view = self.machine.view();
+            let down = view.node(id).filter(|n| n.status.state == NodeState::Down);
+            down.and_then(|n| n.manager.as_ref()).map(|m| m.raft_id)
+        };
+        let Some(raft_id) = member else {
+            return Ok(());
+        };
+        match self.raft.remove_member(raft_id).await {
+            Ok(()) | Err(MembershipError::NotFound(_)) => {}
+            Err(error) => {
+                return Err(match member_error(error) {
+                    Failed::Again(text) => ControlError::Unavailable(text),
+                    Failed::Final(error) => error,
+                });
+            }
+        }
+        let (id, manager) = (id.clone(), None);
+        let changes = vec![Change::SetNodeManager { id, manager }];
+        let proposed = self.driver.propose(changes).await;
+        proposed.map_err(|error| match error {
+            ProposalError::Lost => ControlError::Unavailable(error.to_string()),
+            ProposalError::Refused(_) => ControlError::FailedPrecondition(error.to_string()),
+        })
     }
 
     /// Answers from the state as of now: nothing that was acknowledged before the question is missing.

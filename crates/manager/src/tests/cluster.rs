@@ -112,6 +112,34 @@ async fn a_manager_leaves_the_group_and_the_rest_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_is_down_can_be_removed_by_force() {
+    let mut nodes = three().await;
+    let gone = nodes.remove(leader(&nodes).await);
+    let id = gone.swarm.info().node.unwrap();
+    gone.swarm.shutdown().await;
+    let remove = || async {
+        let write = Write::RemoveNode {
+            id: id.clone(),
+            force: true,
+        };
+        // The new leader waits for the node to come back before it calls it down.
+        nodes[0].swarm.write(write).await.ok()
+    };
+    eventually("the node is removed", remove).await;
+    let found = nodes[1].swarm.query(Query::Nodes(Selector::All)).await;
+    let left = found.unwrap().nodes;
+    assert!(
+        left.iter()
+            .all(|n| n.node.id != id && n.node.manager.is_some())
+    );
+    assert_eq!(left.len(), 2);
+    nodes[1].create("after").await;
+    for node in nodes {
+        node.swarm.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn members_of_the_group_cannot_be_removed_as_nodes() {
     let nodes = three().await;
     let id = nodes[1].swarm.info().node.unwrap();
