@@ -27,8 +27,18 @@ impl SwarmError {
     pub(super) const WORKER: &str = "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.";
     pub(super) const NOT_PART: &str = "This node is not part of a swarm";
 
-    pub(super) fn refused(error: impl std::fmt::Display) -> SwarmError {
-        SwarmError::Refused(error.to_string())
+    /// With all causes in the text: "cannot create a file" is of no use without "no space left on device".
+    pub(super) fn refused(error: impl std::error::Error) -> SwarmError {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let why = error.to_string();
+            if !text.contains(&why) {
+                text = format!("{text}: {why}");
+            }
+            cause = error.source();
+        }
+        SwarmError::Refused(text)
     }
 }
 
@@ -51,5 +61,22 @@ impl From<SwarmError> for ControlError {
             }
             error => ControlError::NotManager(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot create a log segment")]
+    struct Segment(#[source] io::Error);
+
+    #[test]
+    fn a_refusal_tells_its_causes() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let text = SwarmError::refused(Segment(full)).to_string();
+        assert_eq!(text, "cannot create a log segment: no storage space");
     }
 }
