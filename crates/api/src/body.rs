@@ -10,6 +10,8 @@ use hyper::body::{Frame, Incoming};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 /// A body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -108,8 +110,25 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     )))
 }
 
-/// The body as a stream of bytes, for tars.
+/// Chunks of a body that may wait for whoever reads them: a few, since each has some 10 KiB.
+const WAITING_CHUNKS: usize = 16;
+
+/// The body as a stream of bytes, for tars. When the reader gives up, the rest is read and thrown away: a client that is
+/// still sending would see a broken pipe instead of the answer that says why.
 pub(crate) fn incoming(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    body.into_data_stream()
-        .map(|chunk| chunk.map_err(io::Error::other))
+    let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
+    tokio::spawn(async move {
+        let mut chunks = body.into_data_stream();
+        let mut is_wanted = true;
+        while let Some(chunk) = chunks.next().await {
+            let is_broken = chunk.is_err();
+            if is_wanted {
+                is_wanted = sender.send(chunk.map_err(io::Error::other)).await.is_ok();
+            }
+            if is_broken {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
 }
