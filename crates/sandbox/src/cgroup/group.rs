@@ -188,7 +188,7 @@ mod tests {
     fn names_are_below_the_parent() {
         let name = |parent| Group::new(parent, "abc").map(|g| g.name().to_owned());
         assert_eq!(name("/docker"), Ok("/docker/abc".into()));
-        assert_eq!(name("peerlab/w1/"), Ok("/peerlab/w1/abc".into()));
+        assert_eq!(name("lab/w1/"), Ok("/lab/w1/abc".into()));
         assert_eq!(name("/"), Ok("/abc".into()));
         assert_eq!(name(""), Ok("/abc".into()));
         assert!(name("/a/../b").is_err());
