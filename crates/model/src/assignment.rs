@@ -1,8 +1,9 @@
 //! What a worker is told to run: a snapshot, then changes, each with a digest of the whole.
 
-use crate::task::{DesiredState, TaskSpec};
-use crate::{Labels, ServiceId, TaskId};
-use std::collections::BTreeMap;
+use crate::service::RegistryAuth;
+use crate::task::{DesiredState, GenericResource, TaskSpec};
+use crate::{Labels, Payload, PayloadId, ServiceId, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A task as its node has to know it.
@@ -16,12 +17,16 @@ pub struct AssignedTask {
     pub service_name: Arc<str>,
     /// Labels of the service, for templates and filters.
     pub service_labels: Arc<Labels>,
-    /// The replica.
+    /// The replica; 0 in a global service.
     pub slot: u64,
     /// What to run.
     pub spec: Arc<TaskSpec>,
     /// What is wanted of it.
     pub desired: DesiredState,
+    /// Generic resources of the node that are its own.
+    pub generic: Vec<GenericResource>,
+    /// Credentials for the image's registry, as its service has them now.
+    pub registry_auth: Option<RegistryAuth>,
 }
 
 /// One change of a node's assignments.
@@ -33,6 +38,10 @@ pub enum AssignmentChange {
     SetDesired(TaskId, DesiredState),
     /// The manager has forgotten the task: stop it if it runs, remove what is left of it.
     Remove(TaskId),
+    /// A secret or a config that a task of the node uses. It comes before that task, and is kept in memory only.
+    PutPayload(Arc<Payload>),
+    /// No task of the node uses it any more.
+    RemovePayload(PayloadId),
 }
 
 /// A message of the assignment stream.
@@ -49,14 +58,22 @@ pub struct Assignments {
     pub digest: u64,
 }
 
-/// Digest of a set of assignments: FNV-1a over ids and desired states in the order of the ids.
-pub fn digest<'a>(tasks: impl Iterator<Item = (&'a TaskId, DesiredState)>) -> u64 {
+/// Digest of a set of assignments: FNV-1a over the tasks' ids and desired states in the order of the ids, then
+/// over the ids of the secrets and configs in their order.
+pub fn digest<'a>(
+    tasks: impl Iterator<Item = (&'a TaskId, DesiredState)>,
+    payloads: impl Iterator<Item = &'a PayloadId>,
+) -> u64 {
     let ordered: BTreeMap<&TaskId, DesiredState> = tasks.collect();
+    let payloads: BTreeSet<&PayloadId> = payloads.collect();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     for (id, desired) in ordered {
         id.as_str().bytes().for_each(&mut eat);
         eat(desired as u8);
+    }
+    for id in payloads {
+        id.as_str().bytes().for_each(&mut eat);
     }
     hash
 }

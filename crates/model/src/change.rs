@@ -4,13 +4,13 @@
 //! gives the same result on every manager. What can be looked up in the store at that index (a task's
 //! spec) is not carried along.
 
-use crate::cluster::JoinSecret;
-use crate::node::ManagerStatus;
-use crate::service::{ServiceSpec, UpdateStatus};
-use crate::task::{DesiredState, TaskStatus};
+use crate::cluster::{JoinSecret, LabelledToken};
+use crate::node::{ManagerStatus, Role};
+use crate::service::{RevisionCause, ServiceSpec, UpdateStatus};
+use crate::task::{DesiredState, GenericResource, ReplaceReason, TaskStatus};
 use crate::{
-    Cluster, ClusterSpec, Node, NodeDescription, NodeId, NodeSpec, NodeStatus, ServiceId, TaskId,
-    Timestamp,
+    Cluster, ClusterSpec, Labels, Node, NodeDescription, NodeId, NodeSpec, NodeStatus, Payload,
+    PayloadId, ServiceId, TaskId, Timestamp,
 };
 use std::sync::Arc;
 
@@ -52,7 +52,15 @@ pub enum Change {
         /// Its spec.
         spec: Arc<ServiceSpec>,
     },
-    /// Replaces a service's spec; the old one becomes the previous one and the update status is reset.
+    /// Replaces the labelled join tokens.
+    SetTokens {
+        /// Refused unless the cluster has this version.
+        if_version: u64,
+        /// All of them.
+        tokens: Vec<LabelledToken>,
+    },
+    /// Replaces a service's spec; the old one becomes the previous one, and a revision where one begins. A job
+    /// begins another run.
     UpdateService {
         /// Which.
         id: ServiceId,
@@ -60,6 +68,10 @@ pub enum Change {
         if_version: u64,
         /// The new spec.
         spec: Arc<ServiceSpec>,
+        /// Why: what the new revision says of itself.
+        cause: RevisionCause,
+        /// The update status that goes with it: none for a plain update, ROLLBACK_STARTED for a rollback.
+        status: Option<UpdateStatus>,
     },
     /// The updater's progress.
     SetUpdateStatus {
@@ -84,12 +96,21 @@ pub enum Change {
         /// At least what it is.
         desired: DesiredState,
     },
+    /// Somebody wants the task replaced. Refused when it is not wanted any more.
+    SetReplace {
+        /// Which task.
+        id: TaskId,
+        /// Why; none takes it back.
+        reason: Option<ReplaceReason>,
+    },
     /// PENDING to ASSIGNED.
     AssignTask {
         /// Which task.
         id: TaskId,
-        /// Where: refused when it is not there, not active or not ready.
+        /// Where: refused when it is not there, not active or not ready, or when the task has to go elsewhere.
         node: NodeId,
+        /// Generic resources of the node that the task gets: refused when another task has them.
+        generic: Vec<GenericResource>,
         /// The new status, state ASSIGNED.
         status: TaskStatus,
     },
@@ -135,6 +156,13 @@ pub enum Change {
         /// The new status.
         status: NodeStatus,
     },
+    /// The role that its certificates carry.
+    SetNodeRole {
+        /// Which node.
+        id: NodeId,
+        /// The role.
+        role: Role,
+    },
     /// Membership in the Raft group.
     SetNodeManager {
         /// Which node.
@@ -147,6 +175,22 @@ pub enum Change {
         /// Which node.
         id: NodeId,
     },
+    /// A secret or a config that did not exist. Refused when its kind has the name already.
+    CreatePayload(Box<Payload>),
+    /// Replaces the labels of a secret or a config.
+    UpdatePayload {
+        /// Which.
+        id: PayloadId,
+        /// Refused unless it has this version.
+        if_version: u64,
+        /// The new labels.
+        labels: Labels,
+    },
+    /// Forgets a secret or a config. Refused while a service uses it.
+    RemovePayload {
+        /// Which.
+        id: PayloadId,
+    },
 }
 
 /// A task to be created. Its spec is its service's current one.
@@ -158,9 +202,11 @@ pub struct NewTask {
     pub service: ServiceId,
     /// Refused unless the service has this spec version: what was decided for another spec is void.
     pub spec_version: u64,
-    /// Its slot, from 1.
+    /// Its slot, from 1; 0 in a global service.
     pub slot: u64,
-    /// READY for a replacement that waits for its turn, else RUNNING.
+    /// Where it has to go: its slot in a global service, else none.
+    pub node: Option<NodeId>,
+    /// READY for a replacement that waits for its turn, else RUNNING, or COMPLETE for a job.
     pub desired: DesiredState,
     /// The restart delay.
     pub start_after: Option<Timestamp>,

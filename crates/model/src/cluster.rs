@@ -1,6 +1,6 @@
 //! The cluster itself: one object.
 
-use crate::{ClusterId, Labels, Meta};
+use crate::{ClusterId, Driver, Labels, Meta, Role};
 use std::fmt;
 use std::time::Duration;
 
@@ -22,6 +22,24 @@ pub struct Cluster {
     pub worker_token: JoinSecret,
     /// Secret part of the join token of managers. Written at `swarm init` and on rotation.
     pub manager_token: JoinSecret,
+    /// Further join tokens, each with labels for the nodes that join with it. Written by the API. Ours.
+    pub tokens: Vec<LabelledToken>,
+}
+
+/// Labelled join tokens of a cluster: a bound against leaks, far above what is of use.
+pub const MAX_LABELLED_TOKENS: usize = 100;
+
+/// A join token that gives its nodes labels: a node cannot label itself, whoever has the token can.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelledToken {
+    /// Name, unique among the tokens.
+    pub name: String,
+    /// Role of the nodes that join with it.
+    pub role: Role,
+    /// Their labels.
+    pub labels: Labels,
+    /// The secret part.
+    pub secret: JoinSecret,
 }
 
 /// The operator's wishes for the cluster.
@@ -35,8 +53,16 @@ pub struct ClusterSpec {
     pub task_history_limit: i64,
     /// Log entries between two snapshots.
     pub snapshot_interval: u64,
+    /// Snapshots kept beside the newest.
+    pub keep_old_snapshots: u64,
     /// Log entries kept for members that are behind.
     pub log_entries_for_slow_followers: u64,
+    /// Kept and echoed, as Docker does: elections are timed by the daemon.
+    pub election_tick: u64,
+    /// Kept and echoed, as Docker does.
+    pub heartbeat_tick: u64,
+    /// Log driver of tasks whose service names none.
+    pub log_driver: Option<Driver>,
     /// Kept and echoed: an agent's heartbeat is set by the leader.
     pub heartbeat_period: Duration,
     /// Validity of node certificates.
@@ -50,7 +76,11 @@ impl Default for ClusterSpec {
             labels: Labels::new(),
             task_history_limit: 5,
             snapshot_interval: 10_000,
+            keep_old_snapshots: 0,
             log_entries_for_slow_followers: 500,
+            election_tick: 10,
+            heartbeat_tick: 1,
+            log_driver: None,
             heartbeat_period: Duration::from_secs(5),
             node_cert_expiry: Duration::from_secs(2160 * 3600),
         }

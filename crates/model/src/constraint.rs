@@ -101,7 +101,7 @@ impl Constraint {
                 "node.id" => same(node.id.as_str()),
                 "node.hostname" => same(description.map_or("", |d| &d.hostname)),
                 "node.ip" => ip_matches(&node.status.addr, &self.value),
-                "node.role" => same(node.spec.role.name()),
+                "node.role" => same(node.role.name()),
                 "node.platform.os" => same(description.map_or("", |d| &d.platform.os)),
                 "node.platform.arch" => same(description.map_or("", |d| &d.platform.architecture)),
                 _ => return false,
@@ -150,9 +150,9 @@ mod tests {
             meta: Meta::default(),
             spec: NodeSpec {
                 labels: Labels::from([("disk".into(), "SSD".into())]),
-                role: Role::Manager,
                 ..Default::default()
             },
+            role: Role::Manager,
             description: Some(NodeDescription {
                 hostname: "Alpha".into(),
                 ..Default::default()

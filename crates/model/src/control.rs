@@ -1,8 +1,10 @@
 //! What the control interface is asked and answers; the HTTP API speaks it, followers forward it to the leader.
 
 use crate::change::RequestId;
+use crate::plan::Plan;
 use crate::{
-    Cluster, ClusterSpec, Node, NodeId, NodeSpec, Service, ServiceId, ServiceSpec, Task, TaskId,
+    Cluster, ClusterSpec, Labels, Node, NodeId, NodeSpec, Payload, PayloadId, PayloadKind,
+    PayloadSpec, Role, Service, ServiceId, ServiceSpec, Task, TaskId,
 };
 use std::sync::Arc;
 
@@ -29,8 +31,47 @@ pub enum Write {
         /// The whole new spec.
         spec: Arc<ServiceSpec>,
     },
+    /// Goes back to the previous spec, or to what an older revision was. Answers [`Written::Done`].
+    RollbackService {
+        /// Which.
+        id: ServiceId,
+        /// The version that the client read.
+        version: u64,
+        /// Number of the revision; the previous spec, whole, when absent.
+        to: Option<u64>,
+    },
     /// Answers [`Written::Done`].
     RemoveService(ServiceId),
+    /// Has these tasks replaced under their services' update configuration. Answers [`Written::Done`].
+    RestartTasks(Vec<TaskId>),
+    /// Has tasks moved to nodes that suit better, under their services' update configuration; all replicated
+    /// services when empty. Answers [`Written::Done`].
+    Rebalance(Vec<ServiceId>),
+    /// Answers [`Written::Payload`].
+    CreatePayload {
+        /// Which of the two.
+        kind: PayloadKind,
+        /// What.
+        spec: Arc<PayloadSpec>,
+    },
+    /// Only labels may change. Answers [`Written::Done`].
+    UpdatePayload {
+        /// Which.
+        id: PayloadId,
+        /// Which of the two.
+        kind: PayloadKind,
+        /// The version that the client read.
+        version: u64,
+        /// The whole spec as the client sent it; absent data is no change.
+        spec: Arc<PayloadSpec>,
+    },
+    /// Answers [`Written::Done`].
+    RemovePayload {
+        /// Which.
+        id: PayloadId,
+        /// Which of the two.
+        kind: PayloadKind,
+    },
     /// Answers [`Written::Done`].
     UpdateNode {
         /// Which.
@@ -58,6 +99,20 @@ pub enum Write {
         /// Makes a new join token for managers.
         rotate_manager_token: bool,
     },
+    /// Makes a join token with labels. Answers [`Written::Done`]; the token is in the cluster then.
+    CreateToken {
+        /// Its name.
+        name: String,
+        /// Role of the nodes that join with it.
+        role: Role,
+        /// Their labels.
+        labels: Labels,
+    },
+    /// Takes a join token with labels away; nodes that joined with it stay. Answers [`Written::Done`].
+    RemoveToken {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// The answer to a [`Write`] that was committed.
@@ -67,10 +122,12 @@ pub enum Written {
     Done,
     /// The new service.
     Service(ServiceId),
+    /// The new secret or config.
+    Payload(PayloadId),
 }
 
 /// A question about the state as of now: nothing that was acknowledged before it was asked is missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Query {
     /// The cluster; answers one [`Found::Cluster`].
     Cluster,
@@ -80,6 +137,11 @@ pub enum Query {
     Services(Selector<ServiceId>),
     /// Tasks.
     Tasks(TaskSelector),
+    /// Secrets or configs.
+    Payloads(PayloadKind, Selector<PayloadId>),
+    /// What a write would lead to; answers [`Found::plan`]. Only [`Write::CreateService`],
+    /// [`Write::UpdateService`], [`Write::RollbackService`], [`Write::Rebalance`] and [`Write::UpdateNode`] can be planned.
+    Plan(Box<Write>),
 }
 
 /// Which objects.
@@ -119,6 +181,10 @@ pub struct Found {
     pub services: Vec<Arc<Service>>,
     /// Tasks, by id, each with whether it is of its service's current spec (Docker's `_up-to-date`).
     pub tasks: Vec<FoundTask>,
+    /// Secrets or configs, by id.
+    pub payloads: Vec<Arc<Payload>>,
+    /// What a write would lead to.
+    pub plan: Option<Plan>,
 }
 
 /// A node with what only the leader knows.

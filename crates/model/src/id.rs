@@ -86,6 +86,8 @@ ids! {
     ServiceId;
     /// A task: one attempt to run one replica.
     TaskId;
+    /// A secret or a config.
+    PayloadId;
 }
 
 #[cfg(test)]

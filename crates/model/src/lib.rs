@@ -13,6 +13,8 @@ pub mod control;
 pub mod id;
 pub mod logs;
 pub mod node;
+pub mod payload;
+pub mod plan;
 pub mod service;
 pub mod snapshot;
 pub mod task;
@@ -22,16 +24,26 @@ pub mod validate;
 pub use change::{Change, NewTask, Proposal, Refusal};
 pub use cluster::{Cluster, ClusterSpec};
 pub use container::ContainerSpec;
-pub use id::{ClusterId, IdSource, NodeId, ServiceId, TaskId};
+pub use id::{ClusterId, IdSource, NodeId, PayloadId, ServiceId, TaskId};
 pub use node::{Availability, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role};
+pub use payload::{Payload, PayloadKind, PayloadSpec};
 pub use service::{Mode, Service, ServiceSpec, UpdateStatus};
-pub use task::{DesiredState, Task, TaskSpec, TaskState, TaskStatus};
+pub use task::{DesiredState, SlotKey, Task, TaskSpec, TaskState, TaskStatus};
 pub use time::Timestamp;
 
 use std::collections::BTreeMap;
 
 /// Labels of any object, in a stable order.
 pub type Labels = BTreeMap<String, String>;
+
+/// A driver with its options: of logs, volumes, secrets, templates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Driver {
+    /// Its name.
+    pub name: String,
+    /// Its options.
+    pub options: Labels,
+}
 
 /// What every replicated object carries. Written by `store` alone when a change is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

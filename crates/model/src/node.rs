@@ -1,6 +1,6 @@
 //! Nodes: the hosts of a cluster.
 
-use crate::task::{Platform, Resources};
+use crate::task::{GenericResource, Platform, Resources};
 use crate::{Labels, Meta, NodeId, Timestamp};
 
 /// A node in the replicated state.
@@ -12,6 +12,8 @@ pub struct Node {
     pub meta: Meta,
     /// Written by the API.
     pub spec: NodeSpec,
+    /// The role that its certificates carry: follows `spec.role`, after the Raft group did. Written by the leader.
+    pub role: Role,
     /// What the node said of itself. Written by the dispatcher from its session.
     pub description: Option<NodeDescription>,
     /// Liveness. Written by the leader.
@@ -27,10 +29,21 @@ pub struct NodeSpec {
     pub name: String,
     /// Labels that constraints see as `node.labels.…`.
     pub labels: Labels,
-    /// Role. Changing it is not built yet.
+    /// The wished role; see [`Node::role`].
     pub role: Role,
     /// Whether it takes tasks.
     pub availability: Availability,
+    /// How tasks leave while it is drained; all at once and stop-first, as in Docker, when absent. Ours.
+    pub drain: Option<DrainConfig>,
+}
+
+/// How tasks leave a node that is drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// Tasks of the node that are on the move at once; 0 is all.
+    pub parallelism: u64,
+    /// With start-first, a task is stopped when its replacement runs elsewhere.
+    pub order: crate::service::UpdateOrder,
 }
 
 /// Role of a node, which its certificate carries.
@@ -89,6 +102,10 @@ pub struct NodeDescription {
     pub engine_version: String,
     /// The daemon's labels, which constraints see as `engine.labels.…`.
     pub engine_labels: Labels,
+    /// Generic resources that the daemon was told of.
+    pub generic: Vec<GenericResource>,
+    /// The daemon allows services to ask for devices and privileges.
+    pub allows_privileged: bool,
 }
 
 /// Liveness of a node.

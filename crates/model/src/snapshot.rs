@@ -1,7 +1,8 @@
 //! The whole replicated state at one log index: what `store` hands out and `wire` writes down.
 
 use crate::change::RequestId;
-use crate::{Cluster, Node, NodeId, Service, ServiceId, Task, Timestamp};
+use crate::control::Written;
+use crate::{Cluster, Node, NodeId, Payload, Service, ServiceId, Task, Timestamp};
 use std::sync::Arc;
 
 /// The whole state. Objects are shared with the store, not copied.
@@ -17,6 +18,8 @@ pub struct Snapshot {
     pub tasks: Vec<Arc<Task>>,
     /// By id.
     pub nodes: Vec<Arc<Node>>,
+    /// Secrets and configs, by id.
+    pub payloads: Vec<Arc<Payload>>,
     /// Requests that were applied lately, oldest first: the same request is not applied again.
     pub requests: Vec<AppliedRequest>,
     /// Where tasks failed lately.
@@ -28,8 +31,8 @@ pub struct Snapshot {
 pub struct AppliedRequest {
     /// The client's id of it.
     pub id: RequestId,
-    /// The service that it created: what a repeated request is answered with.
-    pub created: Option<ServiceId>,
+    /// What it was answered with, and a repeated request is answered with.
+    pub written: Written,
 }
 
 /// Failures of a service's tasks on one node.

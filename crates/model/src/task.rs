@@ -1,7 +1,7 @@
 //! Tasks: one attempt to run one replica on one node, climbing a one-way ladder of states.
 
 use crate::container::ContainerSpec;
-use crate::{Labels, Meta, NodeId, ServiceId, TaskId, Timestamp};
+use crate::{Driver, Labels, Meta, NodeId, ServiceId, TaskId, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct TaskSpec {
     /// Networks in the order sent. Only the predefined `host` and `bridge`-less loopback exist so far.
     pub networks: Vec<NetworkAttachment>,
     /// Log driver as sent; only `json-file` exists.
-    pub log_driver: Option<LogDriver>,
+    pub log_driver: Option<Driver>,
     /// Counter of `service update --force`: changing it makes the spec unequal, and so replaces all tasks.
     pub force_update: u64,
     /// Runtime as sent: empty or `container`.
@@ -48,6 +48,26 @@ pub struct ResourceRequirements {
     pub limits: Option<Limits>,
     /// As sent.
     pub reservations: Option<Resources>,
+    /// Generic resources to set aside, as sent: only [`GenericValue::Discrete`] ones can be asked for.
+    pub generic: Vec<GenericResource>,
+}
+
+/// A resource that only its users know, such as a GPU: a node has it, a task asks for it and is given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenericResource {
+    /// Its kind, such as `gpu`.
+    pub kind: String,
+    /// How many, or which one.
+    pub value: GenericValue,
+}
+
+/// How many of a kind, or which one of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GenericValue {
+    /// A number of equal things.
+    Discrete(i64),
+    /// One thing with a name.
+    Named(String),
 }
 
 /// What a container may use at most; 0 is unlimited.
@@ -120,6 +140,8 @@ pub enum RestartCondition {
 pub struct Placement {
     /// Expressions as sent, such as `node.labels.disk==ssd`; all must hold.
     pub constraints: Vec<String>,
+    /// Labels over whose values tasks spread, outer to inner: `node.labels.…` or `engine.labels.…`.
+    pub preferences: Vec<String>,
     /// Most tasks of the service on one node; 0 is no bound.
     pub max_replicas: u64,
     /// Platforms that the image runs on; empty is any.
@@ -133,15 +155,6 @@ pub struct Platform {
     pub architecture: String,
     /// `linux`; empty is any.
     pub os: String,
-}
-
-/// A log driver.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LogDriver {
-    /// `json-file`.
-    pub name: String,
-    /// `max-size`, `max-file`.
-    pub options: Labels,
 }
 
 impl TaskSpec {
@@ -161,6 +174,10 @@ impl TaskSpec {
             .as_ref()
             .and_then(|r| r.reservations)
             .unwrap_or_default()
+    }
+    /// Generic resources that the scheduler has to set aside.
+    pub fn generic_reservations(&self) -> &[GenericResource] {
+        self.resources.as_ref().map_or(&[], |r| &r.generic)
     }
     /// What the kernel has to hold the container to.
     pub fn limits(&self) -> Limits {
@@ -262,6 +279,8 @@ pub enum DesiredState {
     Ready,
     /// Run.
     Running,
+    /// Run to its end: a job.
+    Complete,
     /// Be stopped, kept as history.
     Shutdown,
     /// Be stopped and forgotten.
@@ -274,6 +293,7 @@ impl DesiredState {
         match self {
             DesiredState::Ready => "ready",
             DesiredState::Running => "running",
+            DesiredState::Complete => "complete",
             DesiredState::Shutdown => "shutdown",
             DesiredState::Remove => "remove",
         }
@@ -289,7 +309,8 @@ pub struct Task {
     pub meta: Meta,
     /// Written once at creation.
     pub service: ServiceId,
-    /// The replica that it fills, from 1. Written once at creation.
+    /// The replica that it fills, from 1; 0 for a task of a global service, whose slot is its node. Written once
+    /// at creation.
     pub slot: u64,
     /// The service's template when the task was created.
     pub spec: Arc<TaskSpec>,
@@ -301,8 +322,15 @@ pub struct Task {
     pub service_labels: Arc<Labels>,
     /// Endpoint mode when the task was created: a change of it replaces the task.
     pub endpoint: Option<crate::service::EndpointSpec>,
-    /// Written by the scheduler, once.
+    /// Written once: by the orchestrator at creation for a task of a global service, else by the scheduler with
+    /// ASSIGNED. Before ASSIGNED it only says where the task has to go.
     pub node: Option<NodeId>,
+    /// Generic resources of the node that are its own. Written by the scheduler with ASSIGNED.
+    pub generic: Vec<GenericResource>,
+    /// The job's run that it belongs to; absent for what is no job. Written once at creation.
+    pub job_iteration: Option<u64>,
+    /// Somebody wants it replaced though it is as its spec says. Written by the API and the rebalancer.
+    pub replace: Option<ReplaceReason>,
     /// Written by the orchestrator.
     pub desired: DesiredState,
     /// Not to be started before this time, even when it is ready: the restart delay. Written by the orchestrator at creation.
@@ -319,13 +347,20 @@ pub struct Task {
 }
 
 impl Task {
-    /// Docker's name of a task: `service.slot.id`.
+    /// Docker's name of a task: `service.slot.id`, with the node for the slot in a global service.
     pub fn name(&self) -> String {
-        format!("{}.{}.{}", self.service_name, self.slot, self.id)
+        format!("{}.{}.{}", self.service_name, self.slot_key(), self.id)
+    }
+    /// What it fills: tasks with the same key replace one another.
+    pub fn slot_key(&self) -> SlotKey {
+        match &self.node {
+            Some(node) if self.slot == 0 => SlotKey::Node(node.clone()),
+            _ => SlotKey::Replica(self.slot),
+        }
     }
     /// The manager still counts on it.
     pub fn is_wanted(&self) -> bool {
-        self.desired <= DesiredState::Running
+        self.desired <= DesiredState::Complete
     }
     /// Whether a process of it may exist or come to exist on its node.
     pub fn may_run(&self) -> bool {
@@ -333,8 +368,40 @@ impl Task {
     }
     /// Its reservation counts on its node: placed and not over.
     pub fn holds_resources(&self) -> bool {
-        self.node.is_some() && !self.status.state.is_terminal()
+        self.status.state >= TaskState::Assigned && !self.status.state.is_terminal()
     }
+    /// The node that it is placed on; absent before ASSIGNED, also when it can only go to one.
+    pub fn placed_on(&self) -> Option<&NodeId> {
+        let placed = self.status.state >= TaskState::Assigned;
+        self.node.as_ref().filter(|_| placed)
+    }
+}
+
+/// What a task fills in its service. Replicas come before nodes, so that both kinds have an order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SlotKey {
+    /// A number, from 1.
+    Replica(u64),
+    /// A node: services that run one task on each.
+    Node(NodeId),
+}
+
+impl fmt::Display for SlotKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SlotKey::Replica(slot) => slot.fmt(f),
+            SlotKey::Node(node) => node.fmt(f),
+        }
+    }
+}
+
+/// Why a task is to be replaced though nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplaceReason {
+    /// `service restart --task`.
+    Restart,
+    /// Another node suits better: `service rebalance`, or the automatic one.
+    Rebalance,
 }
 
 /// What was last seen of a task.

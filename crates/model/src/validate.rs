@@ -127,7 +127,13 @@ fn container(spec: &ContainerSpec) -> Result<(), Invalid> {
             MountKind::Tmpfs(_) if !mount.source.is_empty() => {
                 return invalid("invalid tmpfs mount: it has no source");
             }
-            MountKind::Bind(_) | MountKind::Tmpfs(_) => {}
+            MountKind::Volume(_) if mount.source.starts_with('/') => {
+                return invalid(format!(
+                    "invalid volume mount source, must not be an absolute path: {}",
+                    mount.source
+                ));
+            }
+            MountKind::Bind(_) | MountKind::Volume(_) | MountKind::Tmpfs(_) => {}
         }
     }
     if let Some(variable) = spec
