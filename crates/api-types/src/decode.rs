@@ -278,10 +278,11 @@ impl<'de> Deserializer<'de> for GoValue {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
+        let nulls = NULL_CLEARS.contains(&name);
         match self.0 {
             Value::Null => visitor.visit_map(GoMap::new(Map::new(), None)),
             Value::Object(map) => visitor
-                .visit_map(GoMap::new(known_fields(map, fields), Some(name)))
+                .visit_map(GoMap::new(known_fields(map, fields, nulls), Some(name)))
                 .map_err(|err| err.owned_by(name)),
             _ => Err(self.mismatch(name)),
         }
@@ -316,11 +317,22 @@ fn visit_number<'de, V: Visitor<'de>>(number: Number, visitor: V) -> Result<V::V
     }
 }
 
-/// Keeps what the struct knows, under the struct's spelling; an exact key wins over one in another case. `null` is not given.
-fn known_fields(map: Map<String, Value>, fields: &'static [&'static str]) -> Map<String, Value> {
+/// Structs of ours in which `null` means something else than a missing key, see [`Change`](crate::starling::Change).
+const NULL_CLEARS: &[&str] = &["StarlingServiceSpec", "StarlingNodeSpec"];
+
+/// Keeps what the struct knows, under the struct's spelling; an exact key wins over one in another case. `null` is not given,
+/// unless `nulls` are wanted.
+fn known_fields(
+    map: Map<String, Value>,
+    fields: &'static [&'static str],
+    nulls: bool,
+) -> Map<String, Value> {
     let mut known = Map::new();
     let mut folded = Vec::new();
-    for (key, value) in map.into_iter().filter(|(_, value)| !value.is_null()) {
+    for (key, value) in map
+        .into_iter()
+        .filter(|(_, value)| nulls || !value.is_null())
+    {
         if fields.contains(&key.as_str()) {
             known.insert(key, value);
         } else if let Some(field) = fields.iter().find(|field| field.eq_ignore_ascii_case(&key)) {

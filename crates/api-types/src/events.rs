@@ -2,6 +2,7 @@
 
 use crate::StringMap;
 use crate::macros::go_json;
+use crate::starling::StarlingEvent;
 
 go_json! {
     /// One event, a line of JSON.
@@ -23,6 +24,7 @@ go_json! {
         time: i64 = "time" omitempty,
         /// Unix nanoseconds.
         time_nano: i64 = "timeNano" omitempty,
+        starling: Option<StarlingEvent> = "Starling" omitempty,
     }
 
     /// To whom it happened.

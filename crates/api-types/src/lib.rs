@@ -18,11 +18,14 @@ pub mod filters;
 pub mod image;
 pub mod mount;
 pub mod network;
+pub mod payload;
 pub mod service;
+pub mod starling;
 pub mod swarm;
 pub mod system;
 pub mod task;
 pub mod time;
+pub mod volume;
 
 pub use decode::{DecodeError, from_json, from_value};
 pub use filters::Filters;

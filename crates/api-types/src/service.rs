@@ -2,6 +2,7 @@
 
 use crate::macros::go_json;
 use crate::network::NetworkAttachmentConfig;
+use crate::starling::{StarlingService, StarlingServiceSpec};
 use crate::task::TaskSpec;
 use crate::{StringMap, Timestamp, Version};
 
@@ -19,6 +20,7 @@ go_json! {
         /// Only in lists, and only when they are asked for with `status=true`.
         service_status: Option<ServiceStatus> = "ServiceStatus" omitempty,
         job_status: Option<JobStatus> = "JobStatus" omitempty,
+        starling: Option<StarlingService> = "Starling" omitempty,
     }
 
     /// What a user wants of a service.
@@ -32,6 +34,7 @@ go_json! {
         /// Deprecated; used only when the task template has none.
         networks: Vec<NetworkAttachmentConfig> = "Networks" omitempty,
         endpoint_spec: Option<EndpointSpec> = "EndpointSpec" omitempty,
+        starling: Option<StarlingServiceSpec> = "Starling" omitempty,
     }
 
     /// How many tasks a service has; at most one of them is set, none means one replica.

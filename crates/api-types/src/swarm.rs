@@ -1,6 +1,7 @@
 //! The cluster and its nodes.
 
 use crate::macros::go_json;
+use crate::starling::{StarlingNodeSpec, StarlingSwarm};
 use crate::task::Resources;
 use crate::{Driver, StringMap, Timestamp, Version};
 
@@ -18,6 +19,7 @@ go_json! {
         subnet_size: u32 = "SubnetSize",
         data_path_port: u32 = "DataPathPort",
         join_tokens: JoinTokens = "JoinTokens",
+        starling: Option<StarlingSwarm> = "Starling" omitempty,
     }
 
     /// The cluster without its tokens, as `GET /info` carries it.
@@ -182,6 +184,7 @@ go_json! {
         role: String = "Role" omitempty,
         /// `active`, `pause` or `drain`.
         availability: String = "Availability" omitempty,
+        starling: Option<StarlingNodeSpec> = "Starling" omitempty,
     }
 
     /// What a node says of itself.

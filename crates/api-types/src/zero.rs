@@ -36,6 +36,12 @@ impl<K, V> Empty for BTreeMap<K, V> {
     }
 }
 
+impl<T> Empty for crate::starling::Change<T> {
+    fn empty(&self) -> bool {
+        matches!(self, crate::starling::Change::Keep)
+    }
+}
+
 impl<T> Empty for Option<T> {
     fn empty(&self) -> bool {
         self.is_none()

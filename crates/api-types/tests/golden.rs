@@ -96,3 +96,21 @@ fn other_answers() {
         r#"{"Type":"service","Action":"update","Actor":{"ID":"x","Attributes":{"name":"web","replicas.new":"2"}},"scope":"swarm","time":1,"timeNano":1000000001}"#,
     );
 }
+
+#[test]
+fn our_own_additions() {
+    use api_types::starling::{Change, StarlingServiceSpec};
+    same::<ServiceSpec>(
+        r#"{"Labels":{},"TaskTemplate":{"ForceUpdate":0},"Mode":{},"Starling":{"ProgressDeadline":120000000000,"Stopped":{"Replicas":3},"AutoRebalance":true,"Devices":[{"HostPath":"/dev/a","ContainerPath":"/dev/b","Permissions":"rwm"}],"Privileged":false,"SecretEnv":[{"SecretID":"i","SecretName":"n","Variable":"V"}]}}"#,
+    );
+    same::<NodeSpec>(
+        r#"{"Labels":{},"Role":"worker","Availability":"drain","Starling":{"Drain":{"Parallelism":2,"Order":"start-first"}}}"#,
+    );
+    // What is absent stays, what is null goes.
+    same::<StarlingServiceSpec>(r#"{"ProgressDeadline":null,"Devices":null}"#);
+    let read: StarlingServiceSpec =
+        from_json(br#"{"progressdeadline":null,"Stopped":{"Replicas":2}}"#).unwrap();
+    assert_eq!(read.progress_deadline, Change::Clear);
+    assert_eq!(read.stopped.value().unwrap().replicas, 2);
+    assert_eq!(read.auto_rebalance, Change::Keep);
+}
