@@ -41,6 +41,15 @@ pub enum StartError {
         /// What is wrong there.
         what: String,
     },
+    /// The key of the log cannot be read.
+    #[error(
+        "{path} is not the key file of a Raft log; put the right one back, or remove this manager from the cluster, \
+         clear its data root and let it join again"
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk refused.
     #[error("cannot {action} {path}")]
     Io {

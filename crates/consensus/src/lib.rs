@@ -20,6 +20,7 @@ mod member;
 mod membership;
 mod quorum;
 mod raft;
+mod seal;
 mod snapshot;
 mod start;
 mod state_machine;

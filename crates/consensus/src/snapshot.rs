@@ -1,6 +1,6 @@
 //! Snapshots on disk: one file each, complete or absent.
 //!
-//! A file is a frame with the header and then the data, whose length and checksum the header tells. It is written
+//! A file is a frame with the header and then the data in sealed blocks, whose length and checksum the header tells. It is written
 //! under a temporary name, synced, renamed, and the directory synced.
 
 use std::fs::{File, OpenOptions};
@@ -15,6 +15,7 @@ use wire::raft as pb;
 
 use crate::StartError;
 use crate::codec;
+use crate::seal::{self, Seal, SealedBlocks};
 use crate::types::{Snapshot, SnapshotMeta};
 use crate::wal::{frame, io_error, segment};
 
@@ -40,6 +41,8 @@ pub(crate) struct Stored {
     file: File,
     path: PathBuf,
     offset: u64,
+    /// How the data are sealed; absent in files of before sealing.
+    sealed: Option<(Arc<Seal>, SealedBlocks)>,
     pub(crate) size: u64,
     pub(crate) crc32c: u32,
 }
@@ -48,9 +51,35 @@ impl Stored {
     /// Reads up to `len` bytes at `at`. Blocking.
     pub(crate) fn read_at(&self, at: u64, len: usize) -> io::Result<Bytes> {
         let left = self.size.saturating_sub(at);
-        let mut bytes = vec![0; len.min(usize::try_from(left).unwrap_or(usize::MAX))];
-        self.file.read_exact_at(&mut bytes, self.offset + at)?;
+        let len = len.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let Some((seal, blocks)) = &self.sealed else {
+            let mut bytes = vec![0; len];
+            self.file.read_exact_at(&mut bytes, self.offset + at)?;
+            return Ok(bytes.into());
+        };
+        let mut bytes = Vec::with_capacity(len);
+        let mut at = at;
+        while bytes.len() < len {
+            let number = u32::try_from(at / seal::BLOCK as u64).map_err(io::Error::other)?;
+            let block = self.read_block(seal, blocks, number)?;
+            let skip = usize::try_from(at % seal::BLOCK as u64).map_err(io::Error::other)?;
+            let part = block.get(skip..).filter(|part| !part.is_empty());
+            let part = part.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            let take = part.len().min(len - bytes.len());
+            bytes.extend_from_slice(&part[..take]);
+            at += take as u64;
+        }
         Ok(bytes.into())
+    }
+
+    fn read_block(&self, seal: &Seal, blocks: &SealedBlocks, number: u32) -> io::Result<Vec<u8>> {
+        let (offset, len) = seal::sealed_place(self.size, number);
+        let mut sealed = vec![0; len];
+        self.file.read_exact_at(&mut sealed, self.offset + offset)?;
+        seal.open_block(blocks, number, &sealed).map_err(|error| {
+            let text = format!("{} cannot be read: {error}", self.path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })
     }
 }
 
@@ -78,6 +107,7 @@ impl SnapshotData {
 pub(crate) struct SnapshotStore {
     dir: PathBuf,
     raft_id: u64,
+    seal: Arc<Seal>,
     current: Mutex<Option<Snapshot>>,
     /// One writer at a time: a snapshot may arrive from the leader while one is being built.
     writing: Mutex<()>,
@@ -85,14 +115,14 @@ pub(crate) struct SnapshotStore {
 
 impl SnapshotStore {
     /// Finds the newest snapshot and removes what an interrupted write left. Blocking.
-    pub(crate) fn open(dir: &Path, raft_id: u64) -> Result<Self, StartError> {
+    pub(crate) fn open(dir: &Path, raft_id: u64, seal: Arc<Seal>) -> Result<Self, StartError> {
         let mut newest: Option<(Snapshot, PathBuf)> = None;
         for path in list(dir).map_err(io_error("list", dir))? {
             if path.file_name().is_some_and(|name| name == TEMPORARY) {
                 std::fs::remove_file(&path).map_err(io_error("remove", &path))?;
                 continue;
             }
-            let snapshot = read_header(&path, raft_id)?;
+            let snapshot = read_header(&path, raft_id, &seal)?;
             let older = match &newest {
                 Some((best, _)) if best.meta.last_log_id >= snapshot.meta.last_log_id => Some(path),
                 _ => newest.replace((snapshot, path)).map(|(_, path)| path),
@@ -105,6 +135,7 @@ impl SnapshotStore {
         Ok(Self {
             dir: dir.to_owned(),
             raft_id,
+            seal,
             current,
             writing: Mutex::default(),
         })
@@ -155,11 +186,16 @@ impl SnapshotStore {
 
     fn write(&self, path: &Path, meta: SnapshotMeta, data: &[u8]) -> io::Result<Snapshot> {
         let crc = crc32c::crc32c(data);
+        let blocks = self.seal.blocks();
         let header = pb::SnapshotFileHeader {
             raft_id: self.raft_id,
             meta: Some(codec::snapshot_meta(&meta)),
             size: data.len() as u64,
             crc32c: crc,
+            sealed: Some(pb::SealedBlocks {
+                key: blocks.key,
+                nonce_prefix: blocks.prefix().to_vec().into(),
+            }),
         };
         let head = frame::encode(frame::seed(self.raft_id, SEED), &header.encode_to_vec());
         let temporary = self.dir.join(TEMPORARY);
@@ -171,7 +207,9 @@ impl SnapshotStore {
             .mode(segment::FILE_MODE)
             .open(&temporary)?;
         file.write_all(&head)?;
-        file.write_all(data)?;
+        for (number, block) in (0..).zip(data.chunks(seal::BLOCK)) {
+            file.write_all(&self.seal.block(&blocks, number, block))?;
+        }
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
         segment::sync_dir(&self.dir)?;
@@ -179,6 +217,7 @@ impl SnapshotStore {
             file,
             path: path.to_owned(),
             offset: head.len() as u64,
+            sealed: Some((Arc::clone(&self.seal), blocks)),
             size: data.len() as u64,
             crc32c: crc,
         };
@@ -207,7 +246,7 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// Most bytes of a snapshot's header; it grows with the members only.
 const MAX_HEADER: usize = 1 << 20;
 
-fn read_header(path: &Path, raft_id: u64) -> Result<Snapshot, StartError> {
+fn read_header(path: &Path, raft_id: u64, seal: &Arc<Seal>) -> Result<Snapshot, StartError> {
     let corrupt = |what: &str| StartError::Corrupt {
         path: path.to_owned(),
         offset: 0,
@@ -223,7 +262,18 @@ fn read_header(path: &Path, raft_id: u64) -> Result<Snapshot, StartError> {
     let offset = frame::size(payload.len()) as u64;
     let header = pb::SnapshotFileHeader::decode(&head[payload])
         .map_err(|error| corrupt(&error.to_string()))?;
-    if header.size.checked_add(offset) != Some(bytes) {
+    let sealed = header
+        .sealed
+        .map(|sealed| {
+            SealedBlocks::from_header(sealed.key, &sealed.nonce_prefix)
+                .ok_or_else(|| corrupt("the header tells no whole nonce"))
+        })
+        .transpose()?;
+    let size = match sealed {
+        Some(_) => seal::sealed_size(header.size),
+        None => header.size,
+    };
+    if size.checked_add(offset) != Some(bytes) {
         return Err(corrupt(
             "the snapshot has another length than its header tells",
         ));
@@ -238,6 +288,7 @@ fn read_header(path: &Path, raft_id: u64) -> Result<Snapshot, StartError> {
         file,
         path: path.to_owned(),
         offset,
+        sealed: sealed.map(|blocks| (Arc::clone(seal), blocks)),
         size: header.size,
         crc32c: header.crc32c,
     };

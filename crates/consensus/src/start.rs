@@ -18,6 +18,7 @@ use crate::election;
 use crate::inner::{Inner, REMOVED_MARK};
 use crate::leader;
 use crate::log_store::LogStore;
+use crate::seal::Seal;
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::Machine;
 use crate::transport::network::Network;
@@ -173,7 +174,8 @@ fn open(config: &Config, sync: wal::Syncer) -> Result<Opened, StartError> {
         segment::sync_dir(parent).map_err(io_error("sync", parent))?;
     }
     let lock = lock(dir)?;
-    let snapshots = SnapshotStore::open(dir, raft_id)?;
+    let seal = Arc::new(Seal::open(dir, raft_id)?);
+    let snapshots = SnapshotStore::open(dir, raft_id, Arc::clone(&seal))?;
     let fresh = segment::list(dir)
         .map_err(io_error("list", dir))?
         .is_empty();
@@ -189,6 +191,7 @@ fn open(config: &Config, sync: wal::Syncer) -> Result<Opened, StartError> {
         dir,
         Options {
             raft_id,
+            seal,
             segment_bytes: config.segment_bytes,
             sync,
         },

@@ -1,5 +1,6 @@
 //! openraft's own suite against the log, the state machine and the snapshots.
 
+use crate::seal::Seal;
 use std::sync::{Arc, Mutex};
 
 use openraft::testing::{StoreBuilder, Suite};
@@ -35,13 +36,15 @@ struct Builder;
 impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for Builder {
     async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError> {
         let dir = tempfile::tempdir().expect("tempdir");
+        let seal = Arc::new(Seal::for_tests(0));
         let options = Options {
             raft_id: 0,
+            seal: Arc::clone(&seal),
             segment_bytes: 4096,
             sync: Arc::new(|file| file.sync_data()),
         };
         let wal = Wal::open(dir.path(), options).expect("opens");
-        let snapshots = Arc::new(SnapshotStore::open(dir.path(), 0).expect("opens"));
+        let snapshots = Arc::new(SnapshotStore::open(dir.path(), 0, seal).expect("opens"));
         let machine = Machine::open(Arc::new(Entries::default()), snapshots)
             .await
             .expect("opens");

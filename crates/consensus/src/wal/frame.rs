@@ -1,9 +1,9 @@
 //! The frame: how bytes lie in a segment and in a snapshot file, so that a reader knows what was written whole.
 //!
-//! `len u32 | crc32c u32 | format version u8 | 0 u8 | key id u16 | payload | zeros up to a multiple of 8`, little endian.
+//! `len u32 | crc32c u32 | format version u8 | 0 u8 | 0 u16 | payload | zeros up to a multiple of 8`, little endian.
 //! The checksum covers everything but itself and the padding, and starts from a seed that belongs to the file: bytes
-//! copied from another file (or sent by a client) never pass for a frame of this one. Key id 0 is plain text;
-//! encryption at rest will use others.
+//! copied from another file (or sent by a client) never pass for a frame of this one. What has to be secret is sealed
+//! within the payload.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub(crate) const HEADER: usize = 12;
 /// Frames start at multiples of this, which bounds the search for frames behind a damaged one.
 pub(crate) const ALIGN: usize = 8;
 const VERSION: u8 = 1;
-const PLAIN: u16 = 0;
+const RESERVED: [u8; 2] = [0; 2];
 
 /// The seed of a file's checksums.
 pub(crate) fn seed(owner: u64, sequence: u64) -> u32 {
@@ -34,7 +34,7 @@ pub(crate) fn encode(seed: u32, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&[VERSION, 0]);
-    out.extend_from_slice(&PLAIN.to_le_bytes());
+    out.extend_from_slice(&RESERVED);
     out.extend_from_slice(payload);
     let crc = checksum(seed, &out[..4], &out[8..]);
     out[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -47,7 +47,7 @@ pub(crate) fn decode(seed: u32, buffer: &[u8], at: usize) -> Option<Range<usize>
     let head = buffer.get(at..at + HEADER)?;
     let len = u32::from_le_bytes(head[..4].try_into().ok()?) as usize;
     let start = at + HEADER;
-    if len == 0 || head[8] != VERSION || head[9] != 0 || head[10..12] != PLAIN.to_le_bytes() {
+    if len == 0 || head[8] != VERSION || head[9] != 0 || head[10..12] != RESERVED {
         return None;
     }
     let payload = buffer.get(start..start.checked_add(len)?)?;

@@ -26,12 +26,14 @@ use writer::{Command, State, Writer};
 pub(crate) use writer::{Done, Syncer};
 
 use crate::StartError;
+use crate::seal::Seal;
 use crate::types::{Entry, LogId, Vote};
 
 /// The log of one member. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Wal {
     dir: Arc<PathBuf>,
+    seal: Arc<Seal>,
     memory: Arc<Mutex<Memory>>,
     commands: Sender<Command>,
     failure: Arc<Mutex<Option<String>>>,
@@ -40,6 +42,7 @@ pub(crate) struct Wal {
 /// How a log is kept.
 pub(crate) struct Options {
     pub(crate) raft_id: u64,
+    pub(crate) seal: Arc<Seal>,
     pub(crate) segment_bytes: u64,
     pub(crate) sync: Syncer,
 }
@@ -48,7 +51,7 @@ impl Wal {
     /// Opens the log in `dir`, which the caller has locked, and starts its writer. Blocking.
     pub(crate) fn open(dir: &Path, options: Options) -> Result<Self, StartError> {
         segment::remove_spare(dir).map_err(io_error("remove the spare segment in", dir))?;
-        let mut found = recover::recover(dir, options.raft_id)?;
+        let mut found = recover::recover(dir, options.raft_id, &options.seal)?;
         let state = State {
             vote: found.memory.vote,
             committed: found.memory.committed,
@@ -60,7 +63,8 @@ impl Wal {
             Some(segment) => segment,
             None => {
                 found.segments.push(0);
-                Segment::create(dir, state.header(options.raft_id, 0), options.segment_bytes)
+                let header = state.header(options.raft_id, 0);
+                Segment::create(dir, header, &options.seal, options.segment_bytes)
                     .map_err(io_error("create a log segment in", dir))?
             }
         };
@@ -70,6 +74,7 @@ impl Wal {
         let writer = Writer {
             dir: dir.to_owned(),
             raft_id: options.raft_id,
+            seal: Arc::clone(&options.seal),
             segment_bytes: options.segment_bytes,
             memory: Arc::clone(&memory),
             current,
@@ -85,6 +90,7 @@ impl Wal {
             .map_err(io_error("start the writer of", dir))?;
         Ok(Self {
             dir: Arc::new(dir.to_owned()),
+            seal: options.seal,
             memory,
             commands,
             failure,
@@ -170,8 +176,8 @@ impl Wal {
         if found.iter().all(|entry| matches!(entry, Found::Cached(_))) {
             return Ok(found.into_iter().filter_map(cached).collect());
         }
-        let dir = Arc::clone(&self.dir);
-        tokio::task::spawn_blocking(move || read_entries(&dir, found))
+        let (dir, seal) = (Arc::clone(&self.dir), Arc::clone(&self.seal));
+        tokio::task::spawn_blocking(move || read_entries(&dir, &seal, found))
             .await
             .map_err(io::Error::other)?
     }
@@ -207,7 +213,7 @@ fn cached(found: Found) -> Option<Entry> {
 }
 
 /// Reads what is not in memory. Entries that were purged meanwhile end the result early.
-fn read_entries(dir: &Path, found: Vec<Found>) -> io::Result<Vec<Entry>> {
+fn read_entries(dir: &Path, seal: &Seal, found: Vec<Found>) -> io::Result<Vec<Entry>> {
     let mut open: Option<(u64, std::fs::File)> = None;
     let mut entries = Vec::with_capacity(found.len());
     for item in found {
@@ -229,15 +235,15 @@ fn read_entries(dir: &Path, found: Vec<Found>) -> io::Result<Vec<Entry>> {
             }
         }
         let (_, file) = open.as_ref().expect("set just above");
-        entries.push(read_entry(file, place, id)?);
+        entries.push(read_entry(file, seal, place, id)?);
     }
     Ok(entries)
 }
 
-fn read_entry(file: &std::fs::File, place: Place, id: LogId) -> io::Result<Entry> {
+fn read_entry(file: &std::fs::File, seal: &Seal, place: Place, id: LogId) -> io::Result<Entry> {
     let mut bytes = vec![0; place.len as usize];
     file.read_exact_at(&mut bytes, place.offset)?;
-    match Record::decode(&bytes) {
+    match Record::decode(seal, &bytes) {
         Ok((Record::Entry(entry), _)) if entry.log_id == id => Ok(entry),
         Ok(_) => Err(damaged(id, "another record lies in its place")),
         Err(error) => Err(damaged(id, &error.to_string())),

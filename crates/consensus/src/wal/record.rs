@@ -1,11 +1,13 @@
 //! The records inside a frame: `kind u8 | len u32 | crc32c u32 | body`, body in protobuf.
 //!
-//! The frame's checksum guards the log at start; the record's own guards an entry that is read back later.
+//! The frame's checksum guards the log at start; the record's own guards an entry that is read back later. Entries are
+//! sealed; the other records are numbers only. Logs of before sealing have plain entries, which are still read.
 
 use prost::Message;
 use wire::raft as pb;
 
 use crate::codec::{self, Missing};
+use crate::seal::{OpenError, Seal};
 use crate::types::{Entry, LogId, Vote};
 
 /// Bytes before the body.
@@ -16,6 +18,7 @@ const VOTE: u8 = 2;
 const COMMITTED: u8 = 3;
 const TRUNCATE: u8 = 4;
 const PURGE: u8 = 5;
+const SEALED_ENTRY: u8 = 6;
 const SEGMENT: u8 = 16;
 
 /// A step in the life of the log.
@@ -48,13 +51,15 @@ pub(crate) enum DecodeError {
     Body(#[from] prost::DecodeError),
     #[error(transparent)]
     Missing(#[from] Missing),
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
 }
 
 impl Record {
     /// Appends the record to `out`.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, seal: &Seal, out: &mut Vec<u8>) {
         match self {
-            Self::Entry(entry) => put(out, ENTRY, &codec::entry(entry)),
+            Self::Entry(entry) => put_sealed(out, seal, &codec::entry(entry)),
             Self::Vote(vote) => put(out, VOTE, &codec::vote(vote)),
             Self::Committed(id) => put(out, COMMITTED, &codec::log_id(id)),
             Self::Truncate(index) => put(
@@ -72,7 +77,7 @@ impl Record {
     }
 
     /// Reads the record at the start of `buffer` and returns it with its length in bytes.
-    pub(crate) fn decode(buffer: &[u8]) -> Result<(Self, usize), DecodeError> {
+    pub(crate) fn decode(seal: &Seal, buffer: &[u8]) -> Result<(Self, usize), DecodeError> {
         let head = buffer.get(..HEADER).ok_or(DecodeError::Short)?;
         let len =
             u32::from_le_bytes(head[1..5].try_into().map_err(|_| DecodeError::Short)?) as usize;
@@ -83,6 +88,10 @@ impl Record {
         }
         let record = match head[0] {
             ENTRY => Self::Entry(codec::to_entry(pb::Entry::decode(body)?)?),
+            SEALED_ENTRY => {
+                let plain = seal.open_entry(body)?;
+                Self::Entry(codec::to_entry(pb::Entry::decode(plain.as_slice())?)?)
+            }
             VOTE => Self::Vote(codec::to_vote(&pb::Vote::decode(body)?)),
             COMMITTED => Self::Committed(codec::to_log_id(&pb::LogId::decode(body)?)),
             TRUNCATE => Self::Truncate(pb::LogId::decode(body)?.index),
@@ -95,10 +104,26 @@ impl Record {
 }
 
 fn put(out: &mut Vec<u8>, kind: u8, body: &impl Message) {
+    let start = begin(out, kind);
+    body.encode(out).expect("a Vec grows as needed");
+    end(out, start);
+}
+
+fn put_sealed(out: &mut Vec<u8>, seal: &Seal, entry: &pb::Entry) {
+    let start = begin(out, SEALED_ENTRY);
+    entry.encode(out).expect("a Vec grows as needed");
+    seal.entry(out, start + HEADER);
+    end(out, start);
+}
+
+fn begin(out: &mut Vec<u8>, kind: u8) -> usize {
     let start = out.len();
     out.push(kind);
-    out.extend_from_slice(&[0; 8]);
-    body.encode(out).expect("a Vec grows as needed");
+    out.extend_from_slice(&[0; HEADER - 1]);
+    start
+}
+
+fn end(out: &mut [u8], start: usize) {
     let len =
         u32::try_from(out.len() - start - HEADER).expect("entries are bounded far below 4 GiB");
     let crc = crc32c::crc32c(&out[start + HEADER..]);

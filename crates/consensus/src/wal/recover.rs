@@ -16,6 +16,7 @@ use super::record::Record;
 use super::segment::{self, Segment};
 use crate::StartError;
 use crate::codec;
+use crate::seal::Seal;
 
 /// The log as it was found.
 pub(super) struct Recovered {
@@ -27,7 +28,7 @@ pub(super) struct Recovered {
 }
 
 /// Reads all segments of `dir`.
-pub(super) fn recover(dir: &Path, raft_id: u64) -> Result<Recovered, StartError> {
+pub(super) fn recover(dir: &Path, raft_id: u64, seal: &Seal) -> Result<Recovered, StartError> {
     let segments = segment::list(dir).map_err(io_error("list", dir))?;
     let mut replay = Replay::default();
     let mut current = None;
@@ -35,6 +36,7 @@ pub(super) fn recover(dir: &Path, raft_id: u64) -> Result<Recovered, StartError>
         let reader = Reader {
             dir,
             raft_id,
+            seal,
             sequence,
             path: segment::path(dir, sequence),
         };
@@ -86,6 +88,7 @@ impl Replay {
 struct Reader<'a> {
     dir: &'a Path,
     raft_id: u64,
+    seal: &'a Seal,
     sequence: u64,
     path: PathBuf,
 }
@@ -104,7 +107,7 @@ impl Reader<'_> {
             let end = frame::size(payload.len());
             let mut offset = payload.start;
             while offset < payload.end {
-                let (record, len) = Record::decode(&buffer[offset..payload.end])
+                let (record, len) = Record::decode(self.seal, &buffer[offset..payload.end])
                     .map_err(|error| self.corrupt(offset, error.to_string()))?;
                 let is_head = at == 0 && offset == payload.start;
                 self.replay(replay, record, offset, len, is_head.then_some(is_first))?;
@@ -221,7 +224,7 @@ impl Reader<'_> {
     /// The header does not decode with our seed: either the file is another member's, or it is damaged.
     fn foreign(&self, buffer: &[u8]) -> StartError {
         let payload = buffer.get(frame::HEADER..).unwrap_or_default();
-        match Record::decode(payload) {
+        match Record::decode(self.seal, payload) {
             Ok((Record::Segment(header), _)) if header.raft_id != self.raft_id => {
                 StartError::WrongMember {
                     dir: self.dir.to_owned(),

@@ -9,6 +9,7 @@ use wire::raft as pb;
 
 use super::frame;
 use super::record::Record;
+use crate::seal::Seal;
 
 /// Where the next segment is prepared; it becomes part of the log by being renamed.
 const SPARE: &str = "log-next.tmp";
@@ -83,7 +84,12 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Turns the spare into segment `header.sequence`. Its header is durable before it has its name.
-    pub(crate) fn create(dir: &Path, header: pb::SegmentHeader, bytes: u64) -> io::Result<Self> {
+    pub(crate) fn create(
+        dir: &Path,
+        header: pb::SegmentHeader,
+        seal: &Seal,
+        bytes: u64,
+    ) -> io::Result<Self> {
         let spare = dir.join(SPARE);
         let ready = std::fs::metadata(&spare).is_ok_and(|meta| meta.len() >= bytes);
         if !ready {
@@ -95,7 +101,7 @@ impl Segment {
             frame::seed(header.raft_id, header.sequence),
         );
         let mut record = Vec::new();
-        Record::Segment(Box::new(header)).encode(&mut record);
+        Record::Segment(Box::new(header)).encode(seal, &mut record);
         let head = frame::encode(seed, &record);
         file.write_all_at(&head, 0)?;
         file.sync_all()?;

@@ -13,6 +13,7 @@ const SEGMENT: u64 = 4096;
 fn options() -> Options {
     Options {
         raft_id: ME,
+        seal: Arc::new(Seal::for_tests(ME)),
         segment_bytes: SEGMENT,
         sync: Arc::new(|file| file.sync_data()),
     }

@@ -16,6 +16,7 @@ use super::memory::{Memory, Place};
 use super::record::Record;
 use super::segment::{self, Segment};
 use crate::codec;
+use crate::seal::Seal;
 use crate::types::{LogId, Vote};
 
 /// Bytes after which a batch is closed: a sync of this size takes a few milliseconds on a slow disk.
@@ -39,6 +40,7 @@ pub(super) enum Command {
 pub(super) struct Writer {
     pub(super) dir: PathBuf,
     pub(super) raft_id: u64,
+    pub(super) seal: Arc<Seal>,
     pub(super) segment_bytes: u64,
     pub(super) memory: Arc<Mutex<Memory>>,
     pub(super) current: Segment,
@@ -154,7 +156,7 @@ impl Writer {
 
     /// Takes what is queued, up to the size of a batch.
     fn gather(&mut self, first: Command, commands: &Receiver<Command>) -> (Batch, Option<Done>) {
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(&self.seal);
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
@@ -173,7 +175,7 @@ impl Writer {
 
     fn write_committed(&mut self) -> io::Result<()> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(&self.seal);
         if self.state.new_committed.is_none() {
             return Ok(());
         }
@@ -246,7 +248,7 @@ impl Writer {
         // Room for the header, and for a batch that is larger than a usual segment.
         let bytes = self.segment_bytes.max((frame_bytes + HEADER_ROOM) as u64);
         let header = self.state.header(self.raft_id, sequence);
-        self.current = Segment::create(&self.dir, header, bytes)
+        self.current = Segment::create(&self.dir, header, &self.seal, bytes)
             .map_err(|error| self.explain("create", &error))?;
         self.segments.push(sequence);
         Ok(())
@@ -307,8 +309,8 @@ impl Writer {
 const HEADER_ROOM: usize = 256;
 
 /// What goes to disk together.
-#[derive(Default)]
 struct Batch {
+    seal: Arc<Seal>,
     bytes: Vec<u8>,
     /// Each record with its place in `bytes`.
     records: Vec<(Record, usize, usize)>,
@@ -316,6 +318,15 @@ struct Batch {
 }
 
 impl Batch {
+    fn new(seal: &Arc<Seal>) -> Batch {
+        Batch {
+            seal: Arc::clone(seal),
+            bytes: Vec::new(),
+            records: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
     fn add(&mut self, records: Vec<Record>, done: Done) {
         for record in records {
             self.add_record(record);
@@ -325,7 +336,7 @@ impl Batch {
 
     fn add_record(&mut self, record: Record) {
         let start = self.bytes.len();
-        record.encode(&mut self.bytes);
+        record.encode(&self.seal, &mut self.bytes);
         self.records.push((record, start, self.bytes.len() - start));
     }
 }
