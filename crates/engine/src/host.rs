@@ -2,8 +2,8 @@
 
 use model::task::{Platform, Resources};
 
-/// Billionths in a CPU.
-const NANOS_PER_CPU: i64 = 1_000_000_000;
+/// Billionths in a CPU: the unit of [`Resources::nano_cpus`].
+pub const NANOS_PER_CPU: i64 = 1_000_000_000;
 /// `/proc/meminfo` counts in KiB.
 const KIB: i64 = 1024;
 

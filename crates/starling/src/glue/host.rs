@@ -6,8 +6,8 @@ use api_types::system::{
     Commit, ComponentVersion, Info, PlatformName, PluginsInfo, RegistryConfig, Runtime, VersionInfo,
 };
 use async_trait::async_trait;
+use engine::host;
 use model::NodeDescription;
-use model::task::{Platform, Resources};
 use nix::sys::utsname::uname;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,35 +31,20 @@ impl Host {
     /// What this node says of itself to the managers.
     pub(crate) fn describe(&self) -> NodeDescription {
         NodeDescription {
-            hostname: hostname(),
-            platform: Platform {
-                architecture: machine(),
-                os: "linux".into(),
-            },
-            resources: Resources {
-                nano_cpus: cpus() * 1_000_000_000,
-                memory_bytes: memory_bytes(),
-            },
+            hostname: host::hostname(),
+            platform: host::platform(),
+            resources: host::resources(),
             engine_version: VERSION.into(),
             engine_labels: self.config.labels.clone(),
         }
     }
 }
 
-fn uts(field: impl Fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr) -> String {
+fn kernel_release() -> String {
     uname().map_or_else(
         |_| String::new(),
-        |uts| field(&uts).to_string_lossy().into_owned(),
+        |uts| uts.release().to_string_lossy().into_owned(),
     )
-}
-
-/// Asked anew each time: the name of a host may change.
-fn hostname() -> String {
-    uts(|u| u.nodename())
-}
-
-fn machine() -> String {
-    uts(|u| u.machine())
 }
 
 /// Docker's word for the architecture in `/version`.
@@ -69,19 +54,6 @@ fn go_arch() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
-}
-
-fn cpus() -> i64 {
-    std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(i64::MAX))
-}
-
-fn memory_bytes() -> i64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line
-        .and_then(|l| l.split_whitespace().next())
-        .and_then(|n| n.parse::<i64>().ok());
-    kib.map_or(0, |kib| kib.saturating_mul(1024))
 }
 
 /// `PRETTY_NAME` and `VERSION_ID` of the distribution.
@@ -115,6 +87,7 @@ fn cgroup_version() -> &'static str {
 #[async_trait]
 impl api::backend::Host for Host {
     fn info(&self) -> Info {
+        let (platform, resources) = (host::platform(), host::resources());
         let (operating_system, os_version) = operating_system();
         let forwarding = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
         let labels = self
@@ -144,20 +117,20 @@ impl api::backend::Host for Host {
             logging_driver: "json-file".into(),
             cgroup_driver: "cgroupfs".into(),
             cgroup_version: cgroup_version().into(),
-            kernel_version: uts(|u| u.release()),
+            kernel_version: kernel_release(),
             operating_system,
             os_version,
-            os_type: "linux".into(),
-            architecture: machine(),
+            os_type: platform.os,
+            architecture: platform.architecture,
             index_server_address: "https://index.docker.io/v1/".into(),
             registry_config: Some(RegistryConfig {
                 insecure_registry_cidrs: vec!["127.0.0.0/8".into(), "::1/128".into()],
                 ..Default::default()
             }),
-            ncpu: cpus(),
-            mem_total: memory_bytes(),
+            ncpu: resources.nano_cpus / host::NANOS_PER_CPU,
+            mem_total: resources.memory_bytes,
             docker_root_dir: self.config.data_root.display().to_string(),
-            name: hostname(),
+            name: host::hostname(),
             labels,
             server_version: VERSION.into(),
             runtimes: BTreeMap::from([(
@@ -198,7 +171,7 @@ impl api::backend::Host for Host {
             ),
             ("Arch".to_owned(), go_arch().to_owned()),
             ("Os".to_owned(), "linux".to_owned()),
-            ("KernelVersion".to_owned(), uts(|u| u.release())),
+            ("KernelVersion".to_owned(), kernel_release()),
             ("Experimental".to_owned(), "false".to_owned()),
         ]);
         VersionInfo {
@@ -215,7 +188,7 @@ impl api::backend::Host for Host {
             min_api_version: api_types::MIN_API_VERSION.into(),
             os: "linux".into(),
             arch: go_arch().into(),
-            kernel_version: uts(|u| u.release()),
+            kernel_version: kernel_release(),
             ..Default::default()
         }
     }
