@@ -112,6 +112,16 @@ pub fn resolve_advertise(
     Ok(SocketAddr::new(address, port.unwrap_or(listen.port())))
 }
 
+/// A manager elsewhere, `host` or `host:port`, as `host:port`. The host may be a name.
+pub fn resolve_remote(text: &str) -> String {
+    match split(text) {
+        Some((host, None)) if host.contains(':') => format!("[{host}]:{DEFAULT_SWARM_PORT}"),
+        Some((host, None)) => format!("{host}:{DEFAULT_SWARM_PORT}"),
+        // With a port; or nonsense, which connecting to it tells.
+        _ => text.to_owned(),
+    }
+}
+
 /// The only address that this host has: its only IPv4 one, or its only IPv6 one if it has no IPv4.
 ///
 /// # Errors
@@ -292,7 +302,33 @@ mod tests {
 
     #[test]
     fn a_bad_listen_address_is_refused() {
-        assert_eq!(resolve_listen("nope:1", &[]), Err(AddressError::BadListen));
-        assert_eq!(resolve_listen("", &[]).unwrap().to_string(), "0.0.0.0:2377");
+        for bad in ["nope:1", "1.2.3.4:x", "1.2.3.4:70000", ":1"] {
+            assert_eq!(
+                resolve_listen(bad, &[]),
+                Err(AddressError::BadListen),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_listen_address_may_be_an_interface() {
+        let interfaces = host("lo=127.0.0.1 b=10.0.0.2,fd00::2");
+        let listen = |text| resolve_listen(text, &interfaces).unwrap().to_string();
+        assert_eq!(listen(""), "0.0.0.0:2377");
+        assert_eq!(listen("127.0.0.1"), "127.0.0.1:2377");
+        assert_eq!(listen("[::1]:99"), "[::1]:99");
+        assert_eq!(listen("b"), "10.0.0.2:2377");
+        assert_eq!(listen("b:5"), "10.0.0.2:5");
+    }
+
+    #[test]
+    fn a_manager_has_the_default_port() {
+        assert_eq!(resolve_remote("host"), "host:2377");
+        assert_eq!(resolve_remote("host:1"), "host:1");
+        assert_eq!(resolve_remote("10.0.0.1"), "10.0.0.1:2377");
+        assert_eq!(resolve_remote("::1"), "[::1]:2377");
+        assert_eq!(resolve_remote("[::1]"), "[::1]:2377");
+        assert_eq!(resolve_remote("[::1]:5"), "[::1]:5");
     }
 }

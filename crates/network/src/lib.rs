@@ -8,7 +8,8 @@ mod interfaces;
 mod names;
 
 pub use address::{
-    AddressError, DEFAULT_SWARM_PORT, resolve_advertise, resolve_listen, system_address,
+    AddressError, DEFAULT_SWARM_PORT, resolve_advertise, resolve_listen, resolve_remote,
+    system_address,
 };
 pub use interfaces::{Interface, NetlinkError, interfaces};
 pub use names::use_linked_services_only;

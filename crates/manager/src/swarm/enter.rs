@@ -1,6 +1,6 @@
 //! How a stranger becomes a node: the root certificate, its digest, a certificate of its own.
 
-use super::{SwarmError, addr};
+use super::SwarmError;
 use crate::ca::{Identity, JoinToken, new_key, signing_request};
 use crate::connector::connect_with;
 use crate::tls;
@@ -30,8 +30,7 @@ pub(super) async fn find(remotes: &[String], token: &str) -> Result<Door, SwarmE
     }
     let mut failure = None;
     for remote in remotes {
-        let remote = addr::remote(remote);
-        match knock(&remote, &parsed, token).await {
+        match knock(remote, &parsed, token).await {
             Ok(door) => return Ok(door),
             Err(error) => failure = Some(error),
         }

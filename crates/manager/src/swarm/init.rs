@@ -2,7 +2,7 @@
 
 use super::place::{Place, credentials};
 use super::state::{self, RaftState, State};
-use super::{Phase, Swarm, SwarmError, addr};
+use super::{Phase, Swarm, SwarmError};
 use crate::ca::{CertificateAuthority, Identity, Issued, new_key, signing_request};
 use crate::random::{self, OsIds};
 use crate::server;
@@ -12,16 +12,17 @@ use model::{
     Availability, Cluster, ClusterId, ClusterSpec, IdSource, Meta, Node, NodeId, NodeSpec, Role,
     id, validate,
 };
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// What `swarm init` asks for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Init {
-    /// An IP address or an interface, with a port or without; any address and port 2377 when empty.
-    pub listen_addr: String,
-    /// The same; found out when empty.
-    pub advertise_addr: String,
+    /// Where the node server listens. Port 0 is any that is free.
+    pub listen: SocketAddr,
+    /// Under which address others reach it. Port 0 is the one that is listened on.
+    pub advertise: SocketAddr,
     /// What the operator wishes of the cluster.
     pub spec: ClusterSpec,
     /// Of this node.
@@ -42,13 +43,12 @@ impl Swarm {
         let _turn = self.inner.changing.lock().await;
         self.must_be_outside()?;
         validate::cluster(&request.spec).map_err(|e| SwarmError::Invalid(e.to_string()))?;
-        let listen = addr::listen(&request.listen_addr)?;
         // Before anything is made, so that a port in use changes nothing.
-        let listener = server::listen(&listen.to_string())
+        let listener = server::listen(&request.listen.to_string())
             .await
             .map_err(SwarmError::refused)?;
         let listen = listener.local_addr().map_err(SwarmError::refused)?;
-        let advertise = addr::advertise(&request.advertise_addr, listen, None)?.to_string();
+        let advertise = with_port(request.advertise, listen).to_string();
         self.inner.phase.send_replace(Phase::Pending);
         let state = State::new(listen.to_string(), advertise.clone(), vec![advertise]);
         match self.found(request, listener, state).await {
@@ -64,7 +64,12 @@ impl Swarm {
         }
     }
 
-    pub(super) fn must_be_outside(&self) -> Result<(), SwarmError> {
+    /// Whether this node may make a swarm or join one. [`Swarm::init`] and [`Swarm::join`] look themselves; this is for
+    /// a caller that would find fault with something else first.
+    ///
+    /// # Errors
+    /// When it is in a swarm already, with Docker's text.
+    pub fn must_be_outside(&self) -> Result<(), SwarmError> {
         match &*self.inner.phase.borrow() {
             Phase::Outside => Ok(()),
             _ => Err(SwarmError::Refused(SwarmError::IN_SWARM.into())),
@@ -116,6 +121,14 @@ impl Swarm {
         }
         Ok(place)
     }
+}
+
+/// The address with the port that is listened on, unless it has one of its own.
+pub(super) fn with_port(mut advertise: SocketAddr, listen: SocketAddr) -> SocketAddr {
+    if advertise.port() == 0 {
+        advertise.set_port(listen.port());
+    }
+    advertise
 }
 
 /// What is made once for a new cluster.

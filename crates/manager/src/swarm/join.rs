@@ -1,21 +1,23 @@
 //! `swarm join`.
 
+use super::init::with_port;
 use super::place::{Place, credentials};
 use super::state::{self, RaftState, State};
 use super::{Phase, Swarm, SwarmError, addr, enter};
 use crate::random;
 use crate::server;
 use model::{Availability, ClusterSpec, Role};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What `swarm join` asks for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Join {
     /// As in [`super::Init`].
-    pub listen_addr: String,
-    /// As in [`super::Init`].
-    pub advertise_addr: String,
-    /// Managers to ask, `host` or `host:port`.
+    pub listen: SocketAddr,
+    /// As in [`super::Init`]. None: the address of this host on the way to the manager that answers.
+    pub advertise: Option<SocketAddr>,
+    /// Managers to ask, `host:port`.
     pub remote_addrs: Vec<String>,
     /// Says which cluster and in which role.
     pub token: String,
@@ -37,7 +39,6 @@ impl Swarm {
     async fn join_now(&self, request: Join) -> Result<(), SwarmError> {
         let _turn = self.inner.changing.lock().await;
         self.must_be_outside()?;
-        addr::listen(&request.listen_addr)?;
         self.inner.phase.send_replace(Phase::Pending);
         match self.take_part(request).await {
             Ok(place) => {
@@ -54,7 +55,7 @@ impl Swarm {
     async fn take_part(&self, request: Join) -> Result<Arc<Place>, SwarmError> {
         let config = &self.inner.config;
         let paths = config.paths();
-        let mut listen = addr::listen(&request.listen_addr)?;
+        let mut listen = request.listen;
         let door = enter::find(&request.remote_addrs, &request.token).await?;
         // Before the cluster knows of this node, so that a port in use changes nothing.
         let listener = match door.role().await? {
@@ -67,7 +68,10 @@ impl Swarm {
         if let Some(listener) = &listener {
             listen = listener.local_addr().map_err(SwarmError::refused)?;
         }
-        let advertise = addr::advertise(&request.advertise_addr, listen, Some(&door.remote))?;
+        let advertise = match request.advertise {
+            Some(advertise) => with_port(advertise, listen),
+            None => SocketAddr::new(on_the_way(&door.remote)?, listen.port()),
+        };
         let (identity, managers) = door.enter(request.availability).await?;
         state::wipe(&paths).map_err(SwarmError::refused)?;
         let mut state = State::new(listen.to_string(), advertise.to_string(), managers);
@@ -99,4 +103,13 @@ impl Swarm {
         }
         entered
     }
+}
+
+fn on_the_way(remote: &str) -> Result<IpAddr, SwarmError> {
+    addr::towards(remote).ok_or_else(|| {
+        let text = format!(
+            "could not find the address of this host on the way to {remote} - specify one with --advertise-addr"
+        );
+        SwarmError::Invalid(text)
+    })
 }

@@ -9,7 +9,8 @@ mod roles;
 
 use crate::swarm::{Init, Join, Swarm, SwarmConfig, join_tokens};
 use model::control::{Query, Selector, Write, Written};
-use model::{ContainerSpec, Role, ServiceId, ServiceSpec, TaskSpec};
+use model::{Availability, ClusterSpec, ContainerSpec, Role, ServiceId, ServiceSpec, TaskSpec};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -47,14 +48,16 @@ impl TestNode {
         let cluster = self.swarm.info().cluster.unwrap();
         let (worker, manager) = join_tokens(&cluster);
         Join {
-            listen_addr: "127.0.0.1:0".into(),
+            listen: LOOPBACK,
+            // Found out on the way to the founder.
+            advertise: None,
             remote_addrs: vec![self.addr()],
             token: if role == Role::Manager {
                 manager
             } else {
                 worker
             },
-            ..Join::default()
+            availability: Availability::default(),
         }
     }
 
@@ -103,10 +106,15 @@ impl TestNode {
     }
 }
 
+/// Any free port.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 fn loopback() -> Init {
     Init {
-        listen_addr: "127.0.0.1:0".into(),
-        ..Init::default()
+        listen: LOOPBACK,
+        advertise: LOOPBACK,
+        spec: ClusterSpec::default(),
+        availability: Availability::default(),
     }
 }
 

@@ -146,20 +146,20 @@ async fn rotated_tokens_open_nothing_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_in_use_is_a_clear_error_and_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen_addr = taken.local_addr().unwrap().to_string();
+    let listen = taken.local_addr().unwrap();
     let node = TestNode::new().await;
     let init = Init {
-        listen_addr: listen_addr.clone(),
+        listen,
         ..loopback()
     };
     let error = node.swarm.init(init).await.unwrap_err().to_string();
     assert!(
-        error.contains(&format!("cannot listen on {listen_addr}")),
+        error.contains(&format!("cannot listen on {listen}")),
         "{error}"
     );
     let founder = TestNode::founder().await;
     let join = Join {
-        listen_addr,
+        listen,
         ..founder.invitation(Role::Manager)
     };
     let error = node.swarm.join(join).await.unwrap_err().to_string();

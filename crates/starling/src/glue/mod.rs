@@ -1,5 +1,6 @@
 //! What connects the crates: each file implements one crate's trait on another crate's types.
 
+mod address;
 pub(crate) mod containers;
 pub(crate) mod events;
 pub(crate) mod executor;

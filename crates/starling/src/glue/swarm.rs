@@ -1,5 +1,6 @@
 //! The swarm, as the HTTP API uses it.
 
+use crate::glue::address;
 use api::backend::{self, Init, Join, Local, LocalState};
 use api_types::swarm::TlsInfo;
 use async_trait::async_trait;
@@ -58,15 +59,15 @@ impl backend::Swarm for SwarmBackend {
             spec,
             availability,
         } = request;
-        Ok(self
-            .swarm
-            .init(swarm::Init {
-                listen_addr,
-                advertise_addr,
-                spec,
-                availability,
-            })
-            .await?)
+        self.swarm.must_be_outside()?;
+        let (listen, advertise) = address::at_init(&listen_addr, &advertise_addr).await?;
+        let init = swarm::Init {
+            listen,
+            advertise,
+            spec,
+            availability,
+        };
+        Ok(self.swarm.init(init).await?)
     }
 
     async fn join(&self, request: Join) -> Result<(), ControlError> {
@@ -77,16 +78,19 @@ impl backend::Swarm for SwarmBackend {
             token,
             availability,
         } = request;
-        Ok(self
-            .swarm
-            .join(swarm::Join {
-                listen_addr,
-                advertise_addr,
-                remote_addrs,
-                token,
-                availability,
-            })
-            .await?)
+        self.swarm.must_be_outside()?;
+        let (listen, advertise) = address::at_join(&listen_addr, &advertise_addr).await?;
+        let join = swarm::Join {
+            listen,
+            advertise,
+            remote_addrs: remote_addrs
+                .iter()
+                .map(|remote| network::resolve_remote(remote))
+                .collect(),
+            token,
+            availability,
+        };
+        Ok(self.swarm.join(join).await?)
     }
 
     async fn leave(&self, force: bool) -> Result<(), ControlError> {
