@@ -164,7 +164,7 @@ async fn a_supervisor_that_cannot_start_says_why() {
         .to_string();
     assert_eq!(
         error,
-        "the supervisor did not start: usage: supervisor --exec-root DIR"
+        "the supervisor did not start: usage: supervisor [--idle-seconds N] --exec-root DIR"
     );
     config.binary = directory.path().join("absent");
     let error = Supervisor::connect_or_start(&config)

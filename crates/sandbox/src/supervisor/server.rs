@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 
 use super::connection::Connection;
 use super::container::{Asker, Container};
+use super::idle::{Idle, Verdict};
 use super::launch::Launcher;
 use super::poller::{self, Poller, Token};
 use super::startup::StartupError;
@@ -59,6 +60,7 @@ pub(super) struct Server {
     pub(super) max_starting: usize,
     /// Cgroups that could not be removed yet, and how often that was tried.
     pub(super) removals: Vec<(Group, u32)>,
+    idle: Idle,
     /// For connections and containers.
     next_number: u64,
     pub(super) scratch: Vec<u8>,
@@ -75,6 +77,7 @@ impl Server {
         records: Records,
         launcher: Launcher,
         ended: Vec<ContainerState>,
+        idle: Idle,
     ) -> io::Result<Server> {
         let poller = Poller::new()?;
         let signals = poller::signals()?;
@@ -96,6 +99,7 @@ impl Server {
             starting: 0,
             max_starting: (cpus * STARTS_PER_CPU).max(MIN_STARTS),
             removals: Vec::new(),
+            idle,
             next_number: 0,
             scratch: vec![0; SCRATCH],
             entries: Vec::new(),
@@ -110,11 +114,15 @@ impl Server {
         Ok(server)
     }
 
-    /// Until the kernel's event interface fails, which it does not.
+    /// Until nobody needs it, which ends the process, or the kernel's event interface fails, which it does not.
     pub(super) fn run(mut self) -> StartupError {
         let mut ready = Vec::new();
         loop {
-            let timeout = (!self.removals.is_empty()).then_some(REMOVAL_PAUSE);
+            let timeout = if self.removals.is_empty() {
+                self.idle_pause()
+            } else {
+                Some(REMOVAL_PAUSE)
+            };
             if let Err(source) = self.poller.wait(&mut ready, timeout) {
                 let doing = "cannot wait for events".to_owned();
                 return StartupError::Io { doing, source };
@@ -124,6 +132,22 @@ impl Server {
             }
             self.retry_removals();
             self.start_queued();
+        }
+    }
+
+    /// Ends the process when it was left behind; otherwise says when to look again.
+    fn idle_pause(&mut self) -> Option<Duration> {
+        let runs = |container: &Container| container.live.is_some();
+        let needed = !self.connections.is_empty()
+            || !self.queue.is_empty()
+            || self.containers.values().any(runs);
+        match self.idle.judge(needed, Instant::now()) {
+            Verdict::Stay => None,
+            Verdict::Look(pause) => Some(pause),
+            Verdict::End(reason) => {
+                eprintln!("nothing runs and {reason}: the supervisor ends");
+                std::process::exit(0)
+            }
         }
     }
 

@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::CWD;
 use rustix::mount::OpenTreeFlags;
 use thiserror::Error;
 
+use super::idle::{IDLE_LIMIT, Idle};
 use super::launch::Launcher;
 use super::server::Server;
 use crate::cgroup::{self, Layout, V1Controller};
@@ -34,7 +36,7 @@ const OOM_SCORE: &str = "-500";
 /// Why there is no supervisor now.
 #[derive(Debug, Error)]
 pub(super) enum StartupError {
-    #[error("usage: supervisor --exec-root DIR")]
+    #[error("usage: supervisor [--idle-seconds N] --exec-root DIR")]
     Usage,
     #[error("the supervisor must be started before any thread of its process")]
     Threads,
@@ -59,7 +61,7 @@ fn doing<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Start
 
 /// Everything up to the first client.
 pub(super) fn start(args: impl IntoIterator<Item = OsString>) -> Result<Server, StartupError> {
-    let exec_root = parse(args)?;
+    let (exec_root, idle_limit) = parse(args)?;
     // Nothing of the daemon that was not marked close-on-exec stays with us.
     sys::close_from(3).map_err(doing("cannot close inherited files"))?;
     seal();
@@ -80,19 +82,35 @@ pub(super) fn start(args: impl IntoIterator<Item = OsString>) -> Result<Server, 
         "cannot look after the containers of an earlier supervisor",
     ))?;
     let listener = listen(&exec_root)?;
-    let server = Server::new(listener, lock, records, launcher, ended)
+    let idle = Idle::new(exec_root.join(SOCKET_NAME), idle_limit)
+        .map_err(doing("cannot look at the socket"))?;
+    let server = Server::new(listener, lock, records, launcher, ended, idle)
         .map_err(doing("cannot make the event loop"))?;
     announce()?;
     Ok(server)
 }
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<PathBuf, StartupError> {
-    let mut args = args.into_iter();
-    match (args.next(), args.next(), args.next()) {
-        (Some(flag), Some(path), None) if flag == "--exec-root" && !path.is_empty() => {
-            std::path::absolute(path).map_err(doing("cannot find the current directory"))
+/// exec-root, and how long to wait for a daemon.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(PathBuf, Duration), StartupError> {
+    let (mut args, mut limit) = (args.into_iter(), IDLE_LIMIT);
+    loop {
+        match (args.next(), args.next()) {
+            (Some(flag), Some(seconds)) if flag == "--idle-seconds" => {
+                let seconds = seconds.to_str().and_then(|text| text.parse().ok());
+                limit = Duration::from_secs(seconds.ok_or(StartupError::Usage)?);
+            }
+            (Some(flag), Some(path)) if flag == "--exec-root" && !path.is_empty() => {
+                if args.next().is_some() {
+                    return Err(StartupError::Usage);
+                }
+                let path = std::path::absolute(path);
+                return Ok((
+                    path.map_err(doing("cannot find the current directory"))?,
+                    limit,
+                ));
+            }
+            _ => return Err(StartupError::Usage),
         }
-        _ => Err(StartupError::Usage),
     }
 }
 
