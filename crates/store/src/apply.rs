@@ -1,13 +1,17 @@
-//! Applying log entries.
+//! Applying log entries: proposals whole or not at all. What a change does to each kind of object is below.
 
-use crate::guard::{ensure, exists, version};
+mod cluster;
+mod node;
+mod payload;
+mod service;
+mod task;
+
+use crate::guard::slot_key;
 use crate::tables::Tables;
 use crate::{AppliedRequest, Event, Store};
-use model::change::{Change, NewTask, Proposal, Refusal};
-use model::service::ServiceSpec;
-use model::{
-    Cluster, Meta, Node, NodeId, Service, ServiceId, Task, TaskId, TaskState, TaskStatus, Timestamp,
-};
+use model::change::{Change, Proposal, Refusal};
+use model::control::Written;
+use model::{Cluster, Meta, Node, Payload, Service, Task, Timestamp};
 use std::sync::Arc;
 
 /// What applying an entry did.
@@ -64,10 +68,12 @@ impl Store {
     fn remember(&mut self, proposal: &Proposal, events: &[Event]) {
         if let Some(id) = proposal.request {
             let created = proposal.changes.iter().find_map(|change| match change {
-                Change::CreateService { id, .. } => Some(id.clone()),
+                Change::CreateService { id, .. } => Some(Written::Service(id.clone())),
+                Change::CreatePayload(payload) => Some(Written::Payload(payload.id.clone())),
                 _ => None,
             });
-            self.requests.insert(AppliedRequest { id, created });
+            let written = created.unwrap_or(Written::Done);
+            self.requests.insert(AppliedRequest { id, written });
         }
         for event in events {
             match event {
@@ -101,7 +107,8 @@ impl Run<'_> {
         }
         for change in changes {
             if let Change::CreateTask(new) = change {
-                self.tables.slot_is_not_crowded(&new.service, new.slot)?;
+                let slot = slot_key(new);
+                self.tables.slot_is_not_crowded(&new.service, &slot)?;
             }
         }
         Ok(())
@@ -109,290 +116,31 @@ impl Run<'_> {
 
     fn one(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
-            Change::CreateCluster(cluster) => self.create_cluster(cluster),
-            Change::UpdateCluster {
-                if_version,
-                spec,
-                worker_token,
-                manager_token,
-            } => {
-                let old = self.tables.known_cluster()?;
-                version(old.meta.version, *if_version)?;
-                let mut new = Cluster::clone(&old);
-                new.spec = spec.clone();
-                if let Some(token) = worker_token {
-                    new.worker_token = token.clone();
-                }
-                if let Some(token) = manager_token {
-                    new.manager_token = token.clone();
-                }
-                self.write_spec(&mut new.meta);
-                self.put_cluster(new);
-                Ok(())
+            Change::CreateCluster(_) | Change::UpdateCluster { .. } | Change::SetTokens { .. } => {
+                self.to_cluster(change)
             }
-            Change::CreateService { id, spec } => self.create_service(id, spec),
-            Change::UpdateService {
-                id,
-                if_version,
-                spec,
-            } => self.update_service(id, *if_version, spec),
-            Change::SetUpdateStatus {
-                id,
-                if_spec_version,
-                status,
-            } => {
-                let mut new = Service::clone(&*self.tables.known_service(id)?);
-                ensure(
-                    new.spec_version == *if_spec_version,
-                    "the progress is of an update that another one has replaced",
-                )?;
-                new.update_status = status.clone();
-                self.put_service(new);
-                Ok(())
-            }
-            Change::RemoveService { id } => {
-                self.tables.known_service(id)?;
-                let event = self.tables.set_service(id.clone(), None);
-                self.events.push(event);
-                Ok(())
-            }
-            Change::CreateTask(new) => self.create_task(new),
-            Change::SetDesired { id, desired } => {
-                let old = self.tables.known_task(id)?;
-                ensure(
-                    *desired >= old.desired,
-                    "the desired state of a task never goes back",
-                )?;
-                if *desired > old.desired {
-                    self.put_task(Task {
-                        desired: *desired,
-                        ..Task::clone(&old)
-                    });
-                }
-                Ok(())
-            }
-            Change::AssignTask { id, node, status } => self.assign_task(id, node, status),
-            Change::SetTaskStatus { id, status } => self.set_task_status(id, status),
-            Change::SetFailureCounted { id } => {
-                let old = self.tables.known_task(id)?;
-                if !old.failure_counted {
-                    self.put_task(Task {
-                        failure_counted: true,
-                        ..Task::clone(&old)
-                    });
-                }
-                Ok(())
-            }
-            Change::RemoveTask { id } => {
-                let old = self.tables.known_task(id)?;
-                self.tables.task_may_be_removed(&old)?;
-                let event = self.tables.set_task(id.clone(), None);
-                self.events.push(event);
-                Ok(())
-            }
-            _ => self.one_of_node(change),
+            Change::CreateService { .. }
+            | Change::UpdateService { .. }
+            | Change::SetUpdateStatus { .. }
+            | Change::RemoveService { .. } => self.to_service(change),
+            Change::CreateTask(_)
+            | Change::SetDesired { .. }
+            | Change::SetReplace { .. }
+            | Change::AssignTask { .. }
+            | Change::SetTaskStatus { .. }
+            | Change::SetFailureCounted { .. }
+            | Change::RemoveTask { .. } => self.to_task(change),
+            Change::CreateNode(_)
+            | Change::UpdateNodeSpec { .. }
+            | Change::SetNodeDescription { .. }
+            | Change::SetNodeStatus { .. }
+            | Change::SetNodeRole { .. }
+            | Change::SetNodeManager { .. }
+            | Change::RemoveNode { .. } => self.to_node(change),
+            Change::CreatePayload(_)
+            | Change::UpdatePayload { .. }
+            | Change::RemovePayload { .. } => self.to_payload(change),
         }
-    }
-
-    fn one_of_node(&mut self, change: &Change) -> Result<(), Refusal> {
-        match change {
-            Change::CreateNode(node) => {
-                if self.tables.nodes.contains_key(&node.id) {
-                    return Err(exists("node", node.id.as_str()));
-                }
-                let mut new = Node::clone(node);
-                new.meta = self.new_meta();
-                self.put_node(new);
-            }
-            Change::UpdateNodeSpec {
-                id,
-                if_version,
-                spec,
-            } => {
-                let mut new = Node::clone(&*self.tables.known_node(id)?);
-                version(new.meta.version, *if_version)?;
-                new.spec = spec.clone();
-                self.write_spec(&mut new.meta);
-                self.put_node(new);
-            }
-            Change::SetNodeDescription { id, description } => {
-                let old = self.tables.known_node(id)?;
-                if old.description.as_ref() != Some(&**description) {
-                    self.put_node(Node {
-                        description: Some(model::NodeDescription::clone(description)),
-                        ..Node::clone(&old)
-                    });
-                }
-            }
-            Change::SetNodeStatus { id, status } => {
-                let old = self.tables.known_node(id)?;
-                if old.status != *status {
-                    self.put_node(Node {
-                        status: status.clone(),
-                        ..Node::clone(&old)
-                    });
-                }
-            }
-            Change::SetNodeManager { id, manager } => {
-                let old = self.tables.known_node(id)?;
-                if old.manager != *manager {
-                    self.put_node(Node {
-                        manager: manager.clone(),
-                        ..Node::clone(&old)
-                    });
-                }
-            }
-            Change::RemoveNode { id } => {
-                let old = self.tables.known_node(id)?;
-                self.tables.node_may_be_removed(&old)?;
-                let event = self.tables.set_node(id.clone(), None);
-                self.events.push(event);
-            }
-            _ => unreachable!("Run::one handles all other changes"),
-        }
-        Ok(())
-    }
-
-    fn create_cluster(&mut self, cluster: &Cluster) -> Result<(), Refusal> {
-        if let Some(old) = &self.tables.cluster {
-            return Err(exists("cluster", old.id.as_str()));
-        }
-        let mut new = cluster.clone();
-        new.meta = self.new_meta();
-        self.put_cluster(new);
-        Ok(())
-    }
-
-    fn create_service(&mut self, id: &ServiceId, spec: &Arc<ServiceSpec>) -> Result<(), Refusal> {
-        if self.tables.services.contains_key(id) {
-            return Err(exists("service", id.as_str()));
-        }
-        self.tables.name_is_free(spec)?;
-        let new = Service {
-            id: id.clone(),
-            meta: self.new_meta(),
-            spec: spec.clone(),
-            previous_spec: None,
-            spec_version: self.index,
-            update_status: None,
-        };
-        self.put_service(new);
-        Ok(())
-    }
-
-    fn update_service(
-        &mut self,
-        id: &ServiceId,
-        if_version: u64,
-        spec: &Arc<ServiceSpec>,
-    ) -> Result<(), Refusal> {
-        let old = self.tables.known_service(id)?;
-        version(old.meta.version, if_version)?;
-        ensure(
-            old.spec.name == spec.name,
-            "renaming services is not supported",
-        )?;
-        let mut new = Service::clone(&old);
-        new.previous_spec = Some(old.spec.clone());
-        new.spec = spec.clone();
-        new.spec_version = self.index;
-        new.update_status = None;
-        self.write_spec(&mut new.meta);
-        self.put_service(new);
-        Ok(())
-    }
-
-    fn create_task(&mut self, new: &NewTask) -> Result<(), Refusal> {
-        let service = self.tables.task_may_be_created(new)?;
-        let (service_name, service_labels) = self.shared_names(&service, new.spec_version);
-        self.put_task(Task {
-            id: new.id.clone(),
-            meta: self.new_meta(),
-            service: new.service.clone(),
-            slot: new.slot,
-            spec: service.spec.task.clone(),
-            spec_version: service.spec_version,
-            service_name,
-            service_labels,
-            endpoint: service.spec.endpoint.clone(),
-            node: None,
-            desired: new.desired,
-            start_after: new.start_after,
-            restarts: new.restarts.clone(),
-            status: TaskStatus::new(TaskState::New, self.at, "created"),
-            running_at: None,
-            failure_counted: false,
-        });
-        Ok(())
-    }
-
-    /// The service's name and labels as all tasks of one spec version share them.
-    fn shared_names(&self, service: &Service, spec_version: u64) -> (Arc<str>, Arc<model::Labels>) {
-        let of_service = self.tables.indexes.services.get(&service.id);
-        let newest = of_service
-            .and_then(|s| s.slots.values().next_back())
-            .and_then(|slot| slot.last())
-            .filter(|t| t.spec_version == spec_version);
-        match newest {
-            Some(task) => (task.service_name.clone(), task.service_labels.clone()),
-            None => (
-                service.spec.name.as_str().into(),
-                Arc::new(service.spec.labels.clone()),
-            ),
-        }
-    }
-
-    fn assign_task(
-        &mut self,
-        id: &TaskId,
-        node: &NodeId,
-        status: &TaskStatus,
-    ) -> Result<(), Refusal> {
-        let old = self.tables.known_task(id)?;
-        self.tables.task_may_be_assigned(&old, node)?;
-        ensure(
-            status.state == TaskState::Assigned,
-            "an assignment has the state assigned",
-        )?;
-        let mut new = Task::clone(&old);
-        new.node = Some(node.clone());
-        self.write_status(&mut new, status);
-        self.put_task(new);
-        Ok(())
-    }
-
-    fn set_task_status(&mut self, id: &TaskId, status: &TaskStatus) -> Result<(), Refusal> {
-        let old = self.tables.known_task(id)?;
-        ensure(
-            status.state >= old.status.state,
-            "the state of a task never goes back",
-        )?;
-        ensure(
-            old.node.is_some() || status.state < TaskState::Assigned || status.state.is_terminal(),
-            "a task without a node cannot have this state",
-        )?;
-        let mut new = Task::clone(&old);
-        self.write_status(&mut new, status);
-        if new.status != old.status {
-            self.put_task(new);
-        }
-        Ok(())
-    }
-
-    /// `applied_at` belongs to the state: another message of the same state does not move it.
-    fn write_status(&self, task: &mut Task, status: &TaskStatus) {
-        let applied_at = if status.state == task.status.state {
-            task.status.applied_at
-        } else {
-            self.at
-        };
-        if status.state == TaskState::Running && task.running_at.is_none() {
-            task.running_at = Some(self.at);
-        }
-        task.status = TaskStatus {
-            applied_at,
-            ..status.clone()
-        };
     }
 
     fn new_meta(&self) -> Meta {
@@ -427,6 +175,11 @@ impl Run<'_> {
     fn put_node(&mut self, mut new: Node) {
         new.meta.changed = self.index;
         let event = self.tables.set_node(new.id.clone(), Some(Arc::new(new)));
+        self.events.push(event);
+    }
+    fn put_payload(&mut self, mut new: Payload) {
+        new.meta.changed = self.index;
+        let event = self.tables.set_payload(new.id.clone(), Some(Arc::new(new)));
         self.events.push(event);
     }
 }

@@ -15,7 +15,8 @@ pub struct Dirty {
     pub cluster: bool,
     /// Services that changed, were removed, or of which a task changed.
     pub services: BTreeSet<ServiceId>,
-    /// Nodes that changed or were removed (not those of which only a task changed).
+    /// Nodes that changed or were removed (not those of which only a task changed). They concern all services
+    /// that have nodes for slots ([`crate::Store::global_services`]).
     pub nodes: BTreeSet<NodeId>,
     /// Tasks that changed or were removed.
     pub tasks: BTreeSet<TaskId>,
@@ -62,6 +63,8 @@ impl Dirty {
             Event::Node { id, .. } => {
                 self.nodes.insert(id.clone());
             }
+            // Services are checked for their secrets and configs when they are written; a loop needs none of them.
+            Event::Payload { .. } => {}
             Event::Task { id, old, new, .. } => {
                 self.tasks.insert(id.clone());
                 if let Some(task) = new.as_ref().or(old.as_ref()) {

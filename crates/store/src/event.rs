@@ -1,6 +1,6 @@
 //! What an applied entry did to the objects.
 
-use model::{Cluster, Node, NodeId, Service, ServiceId, Task, TaskId};
+use model::{Cluster, Node, NodeId, Payload, PayloadId, Service, ServiceId, Task, TaskId};
 use std::sync::Arc;
 
 /// What happened to an object.
@@ -62,6 +62,17 @@ pub enum Event {
         /// After.
         new: Option<Arc<Node>>,
     },
+    /// A secret or a config: which of the two is in the object.
+    Payload {
+        /// Which.
+        id: PayloadId,
+        /// What happened.
+        kind: Kind,
+        /// Before.
+        old: Option<Arc<Payload>>,
+        /// After.
+        new: Option<Arc<Payload>>,
+    },
 }
 
 impl Event {
@@ -71,7 +82,8 @@ impl Event {
             Event::Cluster { kind, .. }
             | Event::Service { kind, .. }
             | Event::Task { kind, .. }
-            | Event::Node { kind, .. } => *kind,
+            | Event::Node { kind, .. }
+            | Event::Payload { kind, .. } => *kind,
         }
     }
 }

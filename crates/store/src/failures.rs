@@ -25,7 +25,9 @@ impl Failures {
     /// Notes that `task`, which was not over before, ended.
     pub(crate) fn note_end(&mut self, task: &Task, at: Timestamp) {
         let failed = matches!(task.status.state, TaskState::Failed | TaskState::Rejected);
-        let Some(node) = task.node.as_ref().filter(|_| failed) else {
+        // A task of a global service can only go to its node: its failures say nothing about other tasks.
+        let counts = failed && task.slot > 0;
+        let Some(node) = task.node.as_ref().filter(|_| counts) else {
             return;
         };
         let entry = self.by_service.entry(task.service.clone()).or_default();

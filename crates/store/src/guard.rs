@@ -1,12 +1,15 @@
 //! The conditions under which changes are refused: small predicates, used by `apply`.
 
 use crate::tables::Tables;
-use crate::usage::fits;
+use crate::usage::{GenericUse, covers, fits};
+use model::cluster::{LabelledToken, MAX_LABELLED_TOKENS};
 use model::node::{Availability, NodeState};
+use model::task::GenericResource;
 use model::{
-    Cluster, DesiredState, NewTask, Node, NodeId, Refusal, Service, ServiceId, ServiceSpec, Task,
-    TaskId, TaskState,
+    Cluster, DesiredState, NewTask, Node, NodeId, Payload, PayloadId, Refusal, Service, ServiceId,
+    ServiceSpec, SlotKey, Task, TaskId, TaskState, payload,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Wanted tasks that a slot may have at the end of a proposal: the old one and its replacement under start-first.
@@ -40,6 +43,27 @@ pub(crate) fn version(is: u64, read: u64) -> Result<(), Refusal> {
     }
 }
 
+/// The slot that a new task fills.
+pub(crate) fn slot_key(new: &NewTask) -> SlotKey {
+    match &new.node {
+        Some(node) if new.slot == 0 => SlotKey::Node(node.clone()),
+        _ => SlotKey::Replica(new.slot),
+    }
+}
+
+/// Labelled join tokens have names of their own, and are not too many.
+pub(crate) fn tokens_are_sound(tokens: &[LabelledToken]) -> Result<(), Refusal> {
+    ensure(
+        tokens.len() <= MAX_LABELLED_TOKENS,
+        "there are too many join tokens: remove those that are not used any more",
+    )?;
+    let names: BTreeSet<&str> = tokens.iter().map(|t| t.name.as_str()).collect();
+    ensure(
+        names.len() == tokens.len(),
+        "two join tokens have the same name",
+    )
+}
+
 impl Tables {
     pub(crate) fn known_cluster(&self) -> Result<Arc<Cluster>, Refusal> {
         let cluster = self.cluster.clone();
@@ -56,6 +80,41 @@ impl Tables {
     pub(crate) fn known_node(&self, id: &NodeId) -> Result<Arc<Node>, Refusal> {
         let node = self.nodes.get(id).cloned();
         node.ok_or_else(|| not_found("node", id.as_str()))
+    }
+    pub(crate) fn known_payload(&self, id: &PayloadId) -> Result<Arc<Payload>, Refusal> {
+        let payload = self.payloads.get(id).cloned();
+        payload.ok_or_else(|| not_found("secret or config", id.as_str()))
+    }
+
+    pub(crate) fn payload_name_is_free(&self, payload: &Payload) -> Result<(), Refusal> {
+        let name = payload.spec.name.to_ascii_lowercase();
+        if self
+            .indexes
+            .payload_names
+            .contains_key(&(payload.kind, name))
+        {
+            return Err(Refusal::NameTaken {
+                kind: payload.kind.name(),
+                name: payload.spec.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// All secrets and configs that tasks of `spec` need exist.
+    pub(crate) fn payloads_are_there(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let used = payload::used_by(&spec.task.container);
+        used.iter().try_for_each(|id| {
+            self.known_payload(id)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn payload_is_unused(&self, id: &PayloadId) -> Result<(), Refusal> {
+        ensure(
+            !self.indexes.payload_users.contains_key(id),
+            "a secret or config that a service uses cannot be removed",
+        )
     }
 
     pub(crate) fn name_is_free(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -78,15 +137,40 @@ impl Tables {
             service.spec_version == new.spec_version,
             "a task was decided for a specification that its service no longer has",
         )?;
-        ensure(new.slot > 0, "slots are counted from 1")?;
+        if service.spec.mode.is_global() {
+            ensure(
+                new.slot == 0,
+                "a task of a global service has a node for its slot",
+            )?;
+            let node = new.node.as_ref();
+            let node = node.ok_or(Refusal::Invariant(
+                "a task of a global service needs a node",
+            ))?;
+            self.known_node(node)?;
+        } else {
+            ensure(new.slot > 0, "slots are counted from 1")?;
+            ensure(
+                new.node.is_none(),
+                "only a task of a global service has a node before it is scheduled",
+            )?;
+        }
         ensure(
-            new.desired <= DesiredState::Running,
+            new.desired <= DesiredState::Complete,
             "a task that nobody wants is not created",
+        )?;
+        ensure(
+            new.desired != DesiredState::Complete || service.spec.mode.is_job(),
+            "only a task of a job is to run to its end",
         )?;
         Ok(service)
     }
 
-    pub(crate) fn task_may_be_assigned(&self, task: &Task, node: &NodeId) -> Result<(), Refusal> {
+    pub(crate) fn task_may_be_assigned(
+        &self,
+        task: &Task,
+        node: &NodeId,
+        generic: &[GenericResource],
+    ) -> Result<Arc<Node>, Refusal> {
         ensure(
             task.status.state == TaskState::Pending,
             "only a pending task can be assigned to a node",
@@ -94,6 +178,10 @@ impl Tables {
         ensure(
             task.is_wanted(),
             "a task that is not wanted any more is not assigned to a node",
+        )?;
+        ensure(
+            task.node.as_ref().is_none_or(|own| own == node),
+            "a task that has to go to one node is not assigned to another one",
         )?;
         let node = self.known_node(node)?;
         ensure(
@@ -109,7 +197,20 @@ impl Tables {
         ensure(
             fits(&node, reserved, task.spec.reservations()),
             "the node of an assignment has not enough resources left",
-        )
+        )?;
+        ensure(
+            covers(generic, task.spec.generic_reservations()),
+            "the generic resources of an assignment are not those that the task asks for",
+        )?;
+        let free = match on_node {
+            Some(on_node) => on_node.generic.is_free(&node, generic),
+            None => GenericUse::default().is_free(&node, generic),
+        };
+        ensure(
+            free,
+            "the generic resources of an assignment are not there, or another task has them",
+        )?;
+        Ok(node)
     }
 
     /// A node that is down learns of it when it returns: a task that its assignments do not name is stopped.
@@ -119,7 +220,7 @@ impl Tables {
             node.is_none_or(|n| n.status.state == NodeState::Down)
         };
         ensure(
-            task.status.state.is_terminal() || task.node.as_ref().is_none_or(is_down),
+            task.status.state.is_terminal() || task.placed_on().is_none_or(is_down),
             "a task that may run on its node cannot be forgotten",
         )
     }
@@ -140,10 +241,10 @@ impl Tables {
     pub(crate) fn slot_is_not_crowded(
         &self,
         service: &ServiceId,
-        slot: u64,
+        slot: &SlotKey,
     ) -> Result<(), Refusal> {
         let of_service = self.indexes.services.get(service);
-        let tasks = of_service.and_then(|s| s.slots.get(&slot));
+        let tasks = of_service.and_then(|s| s.slots.get(slot));
         let wanted = tasks.map_or(0, |tasks| tasks.iter().filter(|t| t.is_wanted()).count());
         ensure(
             wanted <= MAX_WANTED_PER_SLOT,

@@ -1,14 +1,23 @@
 //! Indexes over the tables: all of them follow from the objects, so a snapshot does not carry them.
 
-use crate::Usage;
-use model::{NodeId, Service, ServiceId, Task, TaskId, TaskState};
-use std::collections::BTreeMap;
+use crate::{GenericUse, Usage};
+use model::{
+    NodeId, Payload, PayloadId, PayloadKind, Service, ServiceId, SlotKey, Task, TaskId, TaskState,
+    payload,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Indexes {
     /// Services by lower-case name.
     pub(crate) names: BTreeMap<String, ServiceId>,
+    /// Services that have nodes for slots.
+    pub(crate) global: BTreeSet<ServiceId>,
+    /// Secrets and configs by lower-case name.
+    pub(crate) payload_names: BTreeMap<(PayloadKind, String), PayloadId>,
+    /// Services whose present specification uses a secret or config; no entry is none.
+    pub(crate) payload_users: BTreeMap<PayloadId, BTreeSet<ServiceId>>,
     /// Tasks by service, also of services that are gone.
     pub(crate) services: BTreeMap<ServiceId, OfService>,
     /// Tasks by node, also of nodes that are gone.
@@ -22,7 +31,7 @@ pub(crate) struct Indexes {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfService {
     /// Per slot, oldest first.
-    pub(crate) slots: BTreeMap<u64, Vec<Arc<Task>>>,
+    pub(crate) slots: BTreeMap<SlotKey, Vec<Arc<Task>>>,
     /// Active tasks per node; no entry is none.
     pub(crate) active: BTreeMap<NodeId, u64>,
 }
@@ -31,6 +40,7 @@ pub(crate) struct OfService {
 pub(crate) struct OnNode {
     pub(crate) tasks: BTreeMap<TaskId, Arc<Task>>,
     pub(crate) usage: Usage,
+    pub(crate) generic: GenericUse,
 }
 
 /// Tasks of one service and spec version, by slot and id.
@@ -44,10 +54,36 @@ impl Indexes {
     pub(crate) fn service_changed(&mut self, old: Option<&Service>, new: Option<&Service>) {
         if let Some(old) = old {
             self.names.remove(&old.spec.name.to_ascii_lowercase());
+            self.global.remove(&old.id);
+            for id in payload::used_by(&old.spec.task.container) {
+                if let Some(users) = self.payload_users.get_mut(&id) {
+                    users.remove(&old.id);
+                    if users.is_empty() {
+                        self.payload_users.remove(&id);
+                    }
+                }
+            }
         }
         if let Some(new) = new {
             self.names
                 .insert(new.spec.name.to_ascii_lowercase(), new.id.clone());
+            if new.spec.mode.is_global() {
+                self.global.insert(new.id.clone());
+            }
+            for id in payload::used_by(&new.spec.task.container) {
+                let users = self.payload_users.entry(id).or_default();
+                users.insert(new.id.clone());
+            }
+        }
+    }
+
+    pub(crate) fn payload_changed(&mut self, old: Option<&Payload>, new: Option<&Payload>) {
+        let name = |p: &Payload| (p.kind, p.spec.name.to_ascii_lowercase());
+        if let Some(old) = old {
+            self.payload_names.remove(&name(old));
+        }
+        if let Some(new) = new {
+            self.payload_names.insert(name(new), new.id.clone());
         }
     }
 
@@ -68,7 +104,7 @@ impl Indexes {
 
     fn enter_slot(&mut self, task: &Arc<Task>) {
         let of_service = self.services.entry(task.service.clone()).or_default();
-        let slot = of_service.slots.entry(task.slot).or_default();
+        let slot = of_service.slots.entry(task.slot_key()).or_default();
         match slot.binary_search_by(|t| age(t).cmp(&age(task))) {
             Ok(at) => slot[at] = task.clone(),
             Err(at) => slot.insert(at, task.clone()),
@@ -79,10 +115,11 @@ impl Indexes {
         let Some(of_service) = self.services.get_mut(&task.service) else {
             return;
         };
-        if let Some(slot) = of_service.slots.get_mut(&task.slot) {
+        let key = task.slot_key();
+        if let Some(slot) = of_service.slots.get_mut(&key) {
             slot.retain(|t| t.id != task.id);
             if slot.is_empty() {
-                of_service.slots.remove(&task.slot);
+                of_service.slots.remove(&key);
             }
         }
         if of_service.slots.is_empty() {
@@ -98,6 +135,7 @@ impl Indexes {
             return;
         }
         on_node.usage.add(task);
+        on_node.generic.add(&task.generic);
         if task.is_wanted() {
             let of_service = self.services.entry(task.service.clone()).or_default();
             *of_service.active.entry(node.clone()).or_default() += 1;
@@ -110,6 +148,7 @@ impl Indexes {
         if let Some(on_node) = self.nodes.get_mut(node) {
             if task.holds_resources() {
                 on_node.usage.subtract(task);
+                on_node.generic.subtract(&task.generic);
             }
             if next != Some(node) {
                 on_node.tasks.remove(&task.id);

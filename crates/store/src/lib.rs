@@ -26,7 +26,7 @@ pub use find::FindError;
 pub use guard::MAX_WANTED_PER_SLOT;
 pub use model::snapshot::{AppliedRequest, NodeFailures, Snapshot};
 pub use requests::MAX_REQUESTS;
-pub use usage::{Usage, fits};
+pub use usage::{GenericUse, Usage, fits};
 
 use failures::Failures;
 use requests::Requests;

@@ -1,8 +1,11 @@
 //! Read views. A lookup is O(log n); objects come as shared pointers and are never copied.
 
-use crate::{AppliedRequest, Store, Usage};
+use crate::{AppliedRequest, GenericUse, Store, Usage};
 use model::change::RequestId;
-use model::{Cluster, Node, NodeId, Service, ServiceId, Task, TaskId, Timestamp};
+use model::{
+    Cluster, Node, NodeId, Payload, PayloadId, PayloadKind, Service, ServiceId, SlotKey, Task,
+    TaskId, Timestamp,
+};
 use std::sync::Arc;
 
 impl Store {
@@ -25,6 +28,38 @@ impl Store {
         self.tables.services.get(id)
     }
 
+    /// Services that have nodes for slots (global services and global jobs), by id: a node that changed concerns
+    /// all of them.
+    pub fn global_services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        let ids = self.tables.indexes.global.iter();
+        ids.filter_map(|id| self.tables.services.get(id))
+    }
+
+    /// The secret or config with this id.
+    pub fn payload(&self, id: &PayloadId) -> Option<&Arc<Payload>> {
+        self.tables.payloads.get(id)
+    }
+    /// All secrets, or all configs, by id.
+    pub fn payloads(&self, kind: PayloadKind) -> impl Iterator<Item = &Arc<Payload>> {
+        let payloads = self.tables.payloads.values();
+        payloads.filter(move |p| p.kind == kind)
+    }
+    /// The secret or config with this name, compared without case.
+    pub fn payload_by_name(&self, kind: PayloadKind, name: &str) -> Option<&Arc<Payload>> {
+        let key = (kind, name.to_ascii_lowercase());
+        let id = self.tables.indexes.payload_names.get(&key)?;
+        self.tables.payloads.get(id)
+    }
+    /// Services whose present specification uses a secret or config, by id.
+    pub fn services_using<'a>(
+        &'a self,
+        id: &PayloadId,
+    ) -> impl Iterator<Item = &'a Arc<Service>> + use<'a> {
+        let users = self.tables.indexes.payload_users.get(id);
+        let ids = users.into_iter().flatten();
+        ids.filter_map(|id| self.tables.services.get(id))
+    }
+
     /// The task with this id.
     pub fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {
         self.tables.tasks.get(id)
@@ -44,23 +79,23 @@ impl Store {
     pub fn slots_of_service<'a>(
         &'a self,
         id: &ServiceId,
-    ) -> impl Iterator<Item = (u64, &'a [Arc<Task>])> + use<'a> {
+    ) -> impl Iterator<Item = (SlotKey, &'a [Arc<Task>])> + use<'a> {
         let of_service = self.tables.indexes.services.get(id);
         let slots = of_service.into_iter().flat_map(|s| s.slots.iter());
-        slots.map(|(slot, tasks)| (*slot, tasks.as_slice()))
+        slots.map(|(slot, tasks)| (slot.clone(), tasks.as_slice()))
     }
     /// Tasks of one slot, oldest first.
-    pub fn tasks_in_slot(&self, id: &ServiceId, slot: u64) -> &[Arc<Task>] {
+    pub fn tasks_in_slot(&self, id: &ServiceId, slot: &SlotKey) -> &[Arc<Task>] {
         let of_service = self.tables.indexes.services.get(id);
         of_service
-            .and_then(|s| s.slots.get(&slot))
+            .and_then(|s| s.slots.get(slot))
             .map_or(&[], Vec::as_slice)
     }
     /// Ids of services that have tasks, in order; among them services that are gone.
     pub fn services_with_tasks(&self) -> impl Iterator<Item = &ServiceId> {
         self.tables.indexes.services.keys()
     }
-    /// Tasks that are or were placed on a node (also on one that is gone), by id.
+    /// Tasks that are or were placed on a node (also on one that is gone), and those that have to go there, by id.
     pub fn tasks_on_node<'a>(
         &'a self,
         id: &NodeId,
@@ -97,6 +132,11 @@ impl Store {
     pub fn node_usage(&self, id: &NodeId) -> Usage {
         let on_node = self.tables.indexes.nodes.get(id);
         on_node.map(|n| n.usage).unwrap_or_default()
+    }
+    /// Generic resources of a node that its tasks have; absent when they have none.
+    pub fn generic_use(&self, id: &NodeId) -> Option<&GenericUse> {
+        let on_node = self.tables.indexes.nodes.get(id)?;
+        Some(&on_node.generic).filter(|generic| !generic.is_empty())
     }
     /// Tasks of a service that are placed on a node, not over, and still wanted.
     pub fn active_on(&self, service: &ServiceId, node: &NodeId) -> u64 {

@@ -12,6 +12,7 @@ impl Store {
             services: self.tables.services.values().cloned().collect(),
             tasks: self.tables.tasks.values().cloned().collect(),
             nodes: self.tables.nodes.values().cloned().collect(),
+            payloads: self.tables.payloads.values().cloned().collect(),
             requests: self.requests.iter().cloned().collect(),
             failures: self.failures.iter().collect(),
         }
@@ -32,6 +33,9 @@ impl Store {
         }
         for node in snapshot.nodes {
             store.tables.set_node(node.id.clone(), Some(node));
+        }
+        for payload in snapshot.payloads {
+            store.tables.set_payload(payload.id.clone(), Some(payload));
         }
         for request in snapshot.requests {
             store.requests.insert(request);

@@ -2,7 +2,7 @@
 
 use crate::indexes::Indexes;
 use crate::{Event, event::kind_of};
-use model::{Cluster, Node, NodeId, Service, ServiceId, Task, TaskId};
+use model::{Cluster, Node, NodeId, Payload, PayloadId, Service, ServiceId, Task, TaskId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ pub(crate) struct Tables {
     pub(crate) services: BTreeMap<ServiceId, Arc<Service>>,
     pub(crate) tasks: BTreeMap<TaskId, Arc<Task>>,
     pub(crate) nodes: BTreeMap<NodeId, Arc<Node>>,
+    pub(crate) payloads: BTreeMap<PayloadId, Arc<Payload>>,
     pub(crate) indexes: Indexes,
 }
 
@@ -73,6 +74,18 @@ impl Tables {
         }
     }
 
+    pub(crate) fn set_payload(&mut self, id: PayloadId, new: Option<Arc<Payload>>) -> Event {
+        let old = replace(&mut self.payloads, &id, new.clone());
+        self.indexes.payload_changed(old.as_deref(), new.as_deref());
+        let version = |p: &Arc<Payload>| p.meta.version;
+        Event::Payload {
+            kind: kind_of(old.as_ref().map(version), new.as_ref().map(version)),
+            id,
+            old,
+            new,
+        }
+    }
+
     /// Takes back what `event` says was done. Events are taken back newest first.
     pub(crate) fn undo(&mut self, event: Event) {
         match event {
@@ -80,6 +93,7 @@ impl Tables {
             Event::Service { id, old, .. } => self.set_service(id, old),
             Event::Task { id, old, .. } => self.set_task(id, old),
             Event::Node { id, old, .. } => self.set_node(id, old),
+            Event::Payload { id, old, .. } => self.set_payload(id, old),
         };
     }
 }

@@ -5,8 +5,8 @@ use model::node::{Availability, NodeDescription, NodeSpec, NodeState, NodeStatus
 use model::service::{Mode, ServiceSpec};
 use model::task::{ResourceRequirements, Resources, TaskSpec};
 use model::{
-    Change, DesiredState, Meta, NewTask, Node, Proposal, Refusal, Task, TaskState, TaskStatus,
-    Timestamp,
+    Change, DesiredState, Meta, NewTask, Node, Proposal, Refusal, Role, Task, TaskState,
+    TaskStatus, Timestamp,
 };
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ pub(crate) fn heavy(name: &str, memory: i64) -> Arc<ServiceSpec> {
         memory_bytes: memory,
     });
     let resources = Some(ResourceRequirements {
-        limits: None,
         reservations,
+        ..Default::default()
     });
     Arc::new(ServiceSpec {
         task: Arc::new(TaskSpec {
@@ -48,6 +48,7 @@ pub(crate) fn node(id: &str) -> Node {
         id: id.into(),
         meta: Meta::default(),
         spec: NodeSpec::default(),
+        role: Role::Worker,
         description: Some(NodeDescription {
             hostname: format!("host-{id}"),
             resources: Resources {
@@ -74,6 +75,7 @@ pub(crate) fn new_task(id: &str, service: &str, spec_version: u64) -> NewTask {
         service: service.into(),
         spec_version,
         slot: 1,
+        node: None,
         desired: DesiredState::Running,
         start_after: None,
         restarts: vec![],
@@ -84,6 +86,7 @@ pub(crate) fn assign(id: &str, node: &str) -> Change {
     Change::AssignTask {
         id: id.into(),
         node: node.into(),
+        generic: vec![],
         status: status(TaskState::Assigned),
     }
 }

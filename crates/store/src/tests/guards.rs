@@ -3,8 +3,9 @@
 use crate::testing::*;
 use crate::{MAX_REQUESTS, Store};
 use model::cluster::{JoinSecret, RootCa};
+use model::control::Written;
 use model::node::{Availability, ManagerStatus, NodeState};
-use model::service::{UpdateState, UpdateStatus};
+use model::service::{RevisionCause, UpdateState, UpdateStatus};
 use model::{
     Change, Cluster, ClusterSpec, DesiredState, Meta, NewTask, NodeSpec, Proposal, Refusal,
     TaskState, Timestamp,
@@ -22,6 +23,7 @@ fn cluster() -> Change {
         },
         worker_token: JoinSecret("w".into()),
         manager_token: JoinSecret("m".into()),
+        tokens: vec![],
     }))
 }
 
@@ -30,6 +32,8 @@ fn update(version: u64, name: &str) -> Change {
         id: "s".into(),
         if_version: version,
         spec: spec(name),
+        cause: RevisionCause::Update,
+        status: None,
     }
 }
 
@@ -99,6 +103,7 @@ fn progress_of_an_update_is_void_when_another_one_came() {
             total_slots: 1,
             failures: 0,
             replaced_at: None,
+            progressed_at: None,
         }),
     };
     lab.must([progress(1)]);
@@ -284,7 +289,7 @@ fn a_repeated_request_is_applied_once_and_known() {
     let restored = Store::restore(lab.store.snapshot());
     for store in [&lab.store, &restored] {
         let known = store.applied_request(model::change::RequestId(7)).unwrap();
-        assert_eq!(known.created, Some("a".into()));
+        assert_eq!(known.written, Written::Service("a".into()));
     }
     let taken = lab.propose(Some(8), create("c", "x"));
     assert!(matches!(taken, Err(Refusal::NameTaken { .. })));

@@ -42,6 +42,8 @@ fn change() -> impl Strategy<Value = Change> {
             spec: heavy(&id, 400),
             id: id.as_str().into(),
             if_version,
+            cause: model::service::RevisionCause::Update,
+            status: None,
         }),
         1 => service.prop_map(|id| Change::RemoveService { id: id.as_str().into() }),
         1 => node_id.clone().prop_map(|id| Change::CreateNode(Box::new(node(&id)))),

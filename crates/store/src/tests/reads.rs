@@ -3,7 +3,8 @@
 use crate::testing::*;
 use crate::{Dirty, Event, FindError, Kind, MAX_FAILURES_PER_NODE, Store};
 use model::node::{Availability, NodeState};
-use model::{Change, DesiredState, NewTask, TaskState};
+use model::service::RevisionCause;
+use model::{Change, DesiredState, NewTask, SlotKey, TaskState};
 use std::sync::Arc;
 
 #[test]
@@ -84,9 +85,15 @@ fn slots_hold_their_tasks_oldest_first() {
         .collect();
     assert_eq!(
         slots,
-        [(1, vec!["z".into(), "a".into()]), (2, vec!["y".into()])]
+        [
+            (SlotKey::Replica(1), vec!["z".into(), "a".into()]),
+            (SlotKey::Replica(2), vec!["y".into()])
+        ]
     );
-    assert_eq!(ids(lab.store.tasks_in_slot(&"s".into(), 1)), ["z", "a"]);
+    assert_eq!(
+        ids(lab.store.tasks_in_slot(&"s".into(), &SlotKey::Replica(1))),
+        ["z", "a"]
+    );
     assert_eq!(lab.store.tasks_of_service(&"s".into()).count(), 3);
     lab.must([Change::RemoveService { id: "s".into() }]);
     assert_eq!(lab.store.services_with_tasks().count(), 1);
@@ -174,6 +181,8 @@ fn failures_are_remembered_per_node_and_spec_version() {
         id: "s".into(),
         if_version: 1,
         spec: spec("web"),
+        cause: RevisionCause::Update,
+        status: None,
     }]);
     let version = lab.store.index();
     lab.must([set_desired("ok", DesiredState::Shutdown)]);
@@ -193,6 +202,8 @@ fn what_is_remembered_of_failures_is_all_in_the_snapshot() {
         id: "s".into(),
         if_version: 1,
         spec: spec("web"),
+        cause: RevisionCause::Update,
+        status: None,
     }]);
     lab.running("new", "n2");
     lab.must([set_state("new", TaskState::Failed)]);
