@@ -1,51 +1,20 @@
 //! The control interface: what a manager that does not lead hands to the leader.
 
+mod found;
+mod query;
+
 use crate::DecodeError;
-use crate::convert::maybe;
+use crate::convert::enums::Enumeration;
 use crate::error::need;
-use crate::pb::control::{self as pb, query_request, task_selector, write_request};
-use crate::template::{Reader, Writer};
-use model::control::{
-    ControlError, Found, FoundNode, FoundTask, Query, Selector, TaskSelector, Write, WriteRequest,
-    Written,
-};
+use crate::pb::control::{self as pb, write_request};
+use model::control::{ControlError, Write, WriteRequest, Written};
 use std::sync::Arc;
 
 impl From<&WriteRequest> for pb::WriteRequest {
     fn from(request: &WriteRequest) -> Self {
-        use write_request::Write as Kind;
-        let write = match &request.write {
-            Write::CreateService(spec) => Kind::CreateService(spec.as_ref().into()),
-            Write::UpdateService { id, version, spec } => Kind::UpdateService(pb::UpdateService {
-                id: id.as_str().into(),
-                version: *version,
-                spec: Some(spec.as_ref().into()),
-            }),
-            Write::RemoveService(id) => Kind::RemoveService(id.as_str().into()),
-            Write::UpdateNode { id, version, spec } => Kind::UpdateNode(pb::UpdateNode {
-                id: id.as_str().into(),
-                version: *version,
-                spec: Some(spec.into()),
-            }),
-            Write::RemoveNode { id, force } => Kind::RemoveNode(pb::RemoveNode {
-                id: id.as_str().into(),
-                force: *force,
-            }),
-            Write::UpdateCluster {
-                version,
-                spec,
-                rotate_worker_token,
-                rotate_manager_token,
-            } => Kind::UpdateCluster(pb::UpdateCluster {
-                version: *version,
-                spec: Some(spec.into()),
-                rotate_worker_token: *rotate_worker_token,
-                rotate_manager_token: *rotate_manager_token,
-            }),
-        };
         pb::WriteRequest {
             id: Some(request.id.into()),
-            write: Some(write),
+            write: Some(write_write(&request.write)),
         }
     }
 }
@@ -53,36 +22,142 @@ impl From<&WriteRequest> for pb::WriteRequest {
 impl TryFrom<pb::WriteRequest> for WriteRequest {
     type Error = DecodeError;
     fn try_from(request: pb::WriteRequest) -> Result<Self, DecodeError> {
-        use write_request::Write as Kind;
-        let write = match need("what to write (or it is unknown)", request.write)? {
-            Kind::CreateService(spec) => Write::CreateService(Arc::new(spec.try_into()?)),
-            Kind::UpdateService(update) => Write::UpdateService {
-                id: update.id.into(),
-                version: update.version,
-                spec: Arc::new(need("the spec of a service", update.spec)?.try_into()?),
-            },
-            Kind::RemoveService(id) => Write::RemoveService(id.into()),
-            Kind::UpdateNode(update) => Write::UpdateNode {
-                id: update.id.into(),
-                version: update.version,
-                spec: need("the spec of a node", update.spec)?.try_into()?,
-            },
-            Kind::RemoveNode(remove) => Write::RemoveNode {
-                id: remove.id.into(),
-                force: remove.force,
-            },
-            Kind::UpdateCluster(update) => Write::UpdateCluster {
-                version: update.version,
-                spec: need("the spec of the cluster", update.spec)?.try_into()?,
-                rotate_worker_token: update.rotate_worker_token,
-                rotate_manager_token: update.rotate_manager_token,
-            },
-        };
         Ok(WriteRequest {
+            write: read_write(request.write)?,
             id: need("the id of a request", request.id)?.into(),
-            write,
         })
     }
+}
+
+fn ids<Id: ToString>(ids: &[Id]) -> pb::Ids {
+    pb::Ids {
+        ids: ids.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn read_ids<Id: From<String>>(ids: pb::Ids) -> Vec<Id> {
+    ids.ids.into_iter().map(Into::into).collect()
+}
+
+/// One arm a write, so that a new one does not compile before it is written here.
+fn write_write(write: &Write) -> write_request::Write {
+    use write_request::Write as Kind;
+    match write {
+        Write::CreateService(spec) => Kind::CreateService(spec.as_ref().into()),
+        Write::UpdateService { id, version, spec } => Kind::UpdateService(pb::UpdateService {
+            id: id.as_str().into(),
+            version: *version,
+            spec: Some(spec.as_ref().into()),
+        }),
+        Write::RollbackService { id, version, to } => Kind::RollbackService(pb::RollbackService {
+            id: id.as_str().into(),
+            version: *version,
+            to: *to,
+        }),
+        Write::RemoveService(id) => Kind::RemoveService(id.as_str().into()),
+        Write::RestartTasks(tasks) => Kind::RestartTasks(ids(tasks)),
+        Write::Rebalance(services) => Kind::Rebalance(ids(services)),
+        Write::CreatePayload { kind, spec } => Kind::CreatePayload(pb::CreatePayload {
+            kind: kind.to_wire(),
+            spec: Some(spec.as_ref().into()),
+        }),
+        Write::UpdatePayload {
+            id,
+            kind,
+            version,
+            spec,
+        } => Kind::UpdatePayload(pb::UpdatePayload {
+            id: id.as_str().into(),
+            kind: kind.to_wire(),
+            version: *version,
+            spec: Some(spec.as_ref().into()),
+        }),
+        Write::RemovePayload { id, kind } => Kind::RemovePayload(pb::RemovePayload {
+            id: id.as_str().into(),
+            kind: kind.to_wire(),
+        }),
+        Write::UpdateNode { id, version, spec } => Kind::UpdateNode(pb::UpdateNode {
+            id: id.as_str().into(),
+            version: *version,
+            spec: Some(spec.into()),
+        }),
+        Write::RemoveNode { id, force } => Kind::RemoveNode(pb::RemoveNode {
+            id: id.as_str().into(),
+            force: *force,
+        }),
+        Write::UpdateCluster {
+            version,
+            spec,
+            rotate_worker_token,
+            rotate_manager_token,
+        } => Kind::UpdateCluster(pb::UpdateCluster {
+            version: *version,
+            spec: Some(spec.into()),
+            rotate_worker_token: *rotate_worker_token,
+            rotate_manager_token: *rotate_manager_token,
+        }),
+        Write::CreateToken { name, role, labels } => Kind::CreateToken(pb::CreateToken {
+            name: name.clone(),
+            role: role.to_wire(),
+            labels: labels.clone(),
+        }),
+        Write::RemoveToken { name } => Kind::RemoveToken(name.clone()),
+    }
+}
+
+fn read_write(write: Option<write_request::Write>) -> Result<Write, DecodeError> {
+    use write_request::Write as Kind;
+    Ok(match need("what to write (or it is unknown)", write)? {
+        Kind::CreateService(spec) => Write::CreateService(Arc::new(spec.try_into()?)),
+        Kind::UpdateService(update) => Write::UpdateService {
+            id: update.id.into(),
+            version: update.version,
+            spec: Arc::new(need("the spec of a service", update.spec)?.try_into()?),
+        },
+        Kind::RollbackService(rollback) => Write::RollbackService {
+            id: rollback.id.into(),
+            version: rollback.version,
+            to: rollback.to,
+        },
+        Kind::RemoveService(id) => Write::RemoveService(id.into()),
+        Kind::RestartTasks(tasks) => Write::RestartTasks(read_ids(tasks)),
+        Kind::Rebalance(services) => Write::Rebalance(read_ids(services)),
+        Kind::CreatePayload(create) => Write::CreatePayload {
+            kind: Enumeration::from_wire(create.kind)?,
+            spec: Arc::new(need("the spec of a secret or config", create.spec)?.into()),
+        },
+        Kind::UpdatePayload(update) => Write::UpdatePayload {
+            id: update.id.into(),
+            kind: Enumeration::from_wire(update.kind)?,
+            version: update.version,
+            spec: Arc::new(need("the spec of a secret or config", update.spec)?.into()),
+        },
+        Kind::RemovePayload(remove) => Write::RemovePayload {
+            id: remove.id.into(),
+            kind: Enumeration::from_wire(remove.kind)?,
+        },
+        Kind::UpdateNode(update) => Write::UpdateNode {
+            id: update.id.into(),
+            version: update.version,
+            spec: need("the spec of a node", update.spec)?.try_into()?,
+        },
+        Kind::RemoveNode(remove) => Write::RemoveNode {
+            id: remove.id.into(),
+            force: remove.force,
+        },
+        Kind::UpdateCluster(update) => Write::UpdateCluster {
+            version: update.version,
+            spec: need("the spec of the cluster", update.spec)?.try_into()?,
+            rotate_worker_token: update.rotate_worker_token,
+            rotate_manager_token: update.rotate_manager_token,
+        },
+        Kind::CreateToken(create) => Write::CreateToken {
+            name: create.name,
+            role: Enumeration::from_wire(create.role)?,
+            labels: create.labels,
+        },
+        Kind::RemoveToken(name) => Write::RemoveToken { name },
+    })
 }
 
 impl From<&Result<Written, ControlError>> for pb::WriteReply {
@@ -91,6 +166,7 @@ impl From<&Result<Written, ControlError>> for pb::WriteReply {
         let reply = match result {
             Ok(Written::Done) => Reply::Done(pb::Done {}),
             Ok(Written::Service(id)) => Reply::Service(id.as_str().into()),
+            Ok(Written::Payload(id)) => Reply::Payload(id.as_str().into()),
             Err(error) => Reply::Error(error.into()),
         };
         pb::WriteReply { reply: Some(reply) }
@@ -104,6 +180,7 @@ impl TryFrom<pb::WriteReply> for Result<Written, ControlError> {
         Ok(match need("the answer (or it is unknown)", reply.reply)? {
             Reply::Done(pb::Done {}) => Ok(Written::Done),
             Reply::Service(id) => Ok(Written::Service(id.into())),
+            Reply::Payload(id) => Ok(Written::Payload(id.into())),
             Reply::Error(error) => Err(error.try_into()?),
         })
     }
@@ -148,184 +225,5 @@ impl TryFrom<pb::Error> for ControlError {
                 value: error.kind,
             }),
         }
-    }
-}
-
-impl From<&Query> for pb::QueryRequest {
-    fn from(query: &Query) -> Self {
-        use query_request::Query as Kind;
-        let kind = match query {
-            Query::Cluster => Kind::Cluster(pb::AllCluster {}),
-            Query::Nodes(selector) => Kind::Nodes(selector.into()),
-            Query::Services(selector) => Kind::Services(selector.into()),
-            Query::Tasks(selector) => Kind::Tasks(selector.into()),
-        };
-        pb::QueryRequest { query: Some(kind) }
-    }
-}
-
-impl TryFrom<pb::QueryRequest> for Query {
-    type Error = DecodeError;
-    fn try_from(request: pb::QueryRequest) -> Result<Self, DecodeError> {
-        use query_request::Query as Kind;
-        Ok(
-            match need("the question (or it is unknown)", request.query)? {
-                Kind::Cluster(pb::AllCluster {}) => Query::Cluster,
-                Kind::Nodes(selector) => Query::Nodes(selector.try_into()?),
-                Kind::Services(selector) => Query::Services(selector.try_into()?),
-                Kind::Tasks(selector) => Query::Tasks(selector.try_into()?),
-            },
-        )
-    }
-}
-
-impl<Id: ToString> From<&Selector<Id>> for pb::Selector {
-    fn from(selector: &Selector<Id>) -> Self {
-        use pb::selector::Selector as Kind;
-        let kind = match selector {
-            Selector::All => Kind::All(pb::All {}),
-            Selector::Id(id) => Kind::Id(id.to_string()),
-            Selector::Reference(reference) => Kind::Reference(reference.clone()),
-        };
-        pb::Selector {
-            selector: Some(kind),
-        }
-    }
-}
-
-impl<Id: From<String>> TryFrom<pb::Selector> for Selector<Id> {
-    type Error = DecodeError;
-    fn try_from(selector: pb::Selector) -> Result<Self, DecodeError> {
-        use pb::selector::Selector as Kind;
-        Ok(
-            match need("the selector (or it is unknown)", selector.selector)? {
-                Kind::All(pb::All {}) => Selector::All,
-                Kind::Id(id) => Selector::Id(id.into()),
-                Kind::Reference(reference) => Selector::Reference(reference),
-            },
-        )
-    }
-}
-
-fn ids<Id: ToString>(ids: &[Id]) -> pb::Ids {
-    pb::Ids {
-        ids: ids.iter().map(ToString::to_string).collect(),
-    }
-}
-
-impl From<&TaskSelector> for pb::TaskSelector {
-    fn from(selector: &TaskSelector) -> Self {
-        use task_selector::Selector as Kind;
-        let kind = match selector {
-            TaskSelector::All => Kind::All(pb::All {}),
-            TaskSelector::Reference(reference) => Kind::Reference(reference.clone()),
-            TaskSelector::Id(id) => Kind::Id(id.to_string()),
-            TaskSelector::Services(services) => Kind::Services(ids(services)),
-            TaskSelector::Nodes(nodes) => Kind::Nodes(ids(nodes)),
-        };
-        pb::TaskSelector {
-            selector: Some(kind),
-        }
-    }
-}
-
-impl TryFrom<pb::TaskSelector> for TaskSelector {
-    type Error = DecodeError;
-    fn try_from(selector: pb::TaskSelector) -> Result<Self, DecodeError> {
-        use task_selector::Selector as Kind;
-        Ok(
-            match need("the selector (or it is unknown)", selector.selector)? {
-                Kind::All(pb::All {}) => TaskSelector::All,
-                Kind::Reference(reference) => TaskSelector::Reference(reference),
-                Kind::Id(id) => TaskSelector::Id(id.into()),
-                Kind::Services(ids) => {
-                    TaskSelector::Services(ids.ids.into_iter().map(Into::into).collect())
-                }
-                Kind::Nodes(ids) => {
-                    TaskSelector::Nodes(ids.ids.into_iter().map(Into::into).collect())
-                }
-            },
-        )
-    }
-}
-
-impl From<&Result<Found, ControlError>> for pb::QueryReply {
-    fn from(result: &Result<Found, ControlError>) -> Self {
-        use pb::query_reply::Reply;
-        let reply = match result {
-            Ok(found) => Reply::Found(found.into()),
-            Err(error) => Reply::Error(error.into()),
-        };
-        pb::QueryReply { reply: Some(reply) }
-    }
-}
-
-impl TryFrom<pb::QueryReply> for Result<Found, ControlError> {
-    type Error = DecodeError;
-    fn try_from(reply: pb::QueryReply) -> Result<Self, DecodeError> {
-        use pb::query_reply::Reply;
-        Ok(match need("the answer (or it is unknown)", reply.reply)? {
-            Reply::Found(found) => Ok(found.try_into()?),
-            Reply::Error(error) => Err(error.try_into()?),
-        })
-    }
-}
-
-impl From<&Found> for pb::Found {
-    fn from(found: &Found) -> Self {
-        let mut templates = Writer::default();
-        let tasks = found.tasks.iter().map(|found| pb::FoundTask {
-            task: Some(templates.task(&found.task)),
-            up_to_date: found.up_to_date,
-        });
-        let tasks = tasks.collect();
-        let node = |found: &FoundNode| pb::FoundNode {
-            node: Some(found.node.as_ref().into()),
-            leader: found.leader,
-            reachable: found.reachable,
-        };
-        pb::Found {
-            cluster: found.cluster.as_deref().map(Into::into),
-            nodes: found.nodes.iter().map(node).collect(),
-            services: found.services.iter().map(|s| s.as_ref().into()).collect(),
-            templates: templates.finish(),
-            tasks,
-        }
-    }
-}
-
-impl TryFrom<pb::Found> for Found {
-    type Error = DecodeError;
-    fn try_from(found: pb::Found) -> Result<Self, DecodeError> {
-        let templates = Reader::new(found.templates)?;
-        let node = |found: pb::FoundNode| {
-            Ok::<_, DecodeError>(FoundNode {
-                node: Arc::new(need("a node", found.node)?.try_into()?),
-                leader: found.leader,
-                reachable: found.reachable,
-            })
-        };
-        let task = |found: pb::FoundTask| {
-            Ok::<_, DecodeError>(FoundTask {
-                task: Arc::new(templates.task(need("a task", found.task)?)?),
-                up_to_date: found.up_to_date,
-            })
-        };
-        let services = found.services.into_iter();
-        let services = services.map(|s| s.try_into().map(Arc::new));
-        Ok(Found {
-            cluster: maybe(found.cluster)?.map(Arc::new),
-            nodes: found
-                .nodes
-                .into_iter()
-                .map(node)
-                .collect::<Result<_, _>>()?,
-            services: services.collect::<Result<_, DecodeError>>()?,
-            tasks: found
-                .tasks
-                .into_iter()
-                .map(task)
-                .collect::<Result<_, _>>()?,
-        })
     }
 }

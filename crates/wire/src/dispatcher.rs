@@ -1,13 +1,15 @@
 //! Sessions of agents: assignments and reports to and from the model.
 
 use crate::DecodeError;
+use crate::convert::each;
 use crate::convert::enums::Enumeration;
 use crate::error::need;
 use crate::pb::dispatcher as pb;
 use crate::pb::dispatcher::assignment_change::Change as Kind;
 use crate::template::{Reader, Writer};
 use model::assignment::{AssignedTask, AssignmentChange, Assignments};
-use model::{TaskId, TaskStatus};
+use model::{Role, TaskId, TaskStatus};
+use std::sync::Arc;
 
 impl From<&Assignments> for pb::Assignments {
     fn from(assignments: &Assignments) -> Self {
@@ -36,12 +38,16 @@ fn write<'a>(change: &'a AssignmentChange, templates: &mut Writer<'a>) -> pb::As
             ),
             slot: task.slot,
             desired: task.desired.to_wire(),
+            generic: task.generic.iter().map(Into::into).collect(),
+            registry_auth: task.registry_auth.as_ref().map(Into::into),
         }),
         AssignmentChange::SetDesired(id, desired) => Kind::SetDesired(pb::SetDesired {
             id: id.as_str().into(),
             desired: desired.to_wire(),
         }),
         AssignmentChange::Remove(id) => Kind::Remove(id.as_str().into()),
+        AssignmentChange::PutPayload(payload) => Kind::PutPayload(payload.as_ref().into()),
+        AssignmentChange::RemovePayload(id) => Kind::RemovePayload(id.as_str().into()),
     };
     pb::AssignmentChange { change: Some(kind) }
 }
@@ -73,13 +79,30 @@ fn read(change: pb::AssignmentChange, templates: &Reader) -> Result<AssignmentCh
                 slot: task.slot,
                 spec: template.spec,
                 desired: Enumeration::from_wire(task.desired)?,
+                generic: each(task.generic)?,
+                registry_auth: task.registry_auth.map(Into::into),
             })
         }
         Kind::SetDesired(set) => {
             AssignmentChange::SetDesired(set.id.into(), Enumeration::from_wire(set.desired)?)
         }
         Kind::Remove(id) => AssignmentChange::Remove(id.into()),
+        Kind::PutPayload(payload) => AssignmentChange::PutPayload(Arc::new(payload.try_into()?)),
+        Kind::RemovePayload(id) => AssignmentChange::RemovePayload(id.into()),
     })
+}
+
+/// The number of a role in [`pb::Welcome`] and [`pb::RoleChanged`].
+pub fn role(role: Role) -> i32 {
+    role.to_wire()
+}
+
+/// The role of a [`pb::Welcome`] or [`pb::RoleChanged`].
+///
+/// # Errors
+/// When it is none that is known.
+pub fn read_role(role: i32) -> Result<Role, DecodeError> {
+    Enumeration::from_wire(role)
 }
 
 /// The report with this number.

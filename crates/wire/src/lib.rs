@@ -11,6 +11,7 @@ pub mod dispatcher;
 mod error;
 pub mod log;
 pub mod logs;
+mod redacted;
 mod template;
 
 pub use error::DecodeError;

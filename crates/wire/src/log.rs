@@ -8,15 +8,16 @@ use crate::error::need;
 use crate::pb::log as pb;
 use crate::template::{Reader, Writer};
 use model::change::RequestId;
+use model::control::Written;
 use model::snapshot::{AppliedRequest, NodeFailures, Snapshot};
 use model::{Proposal, Service, Timestamp};
 use prost::Message;
 use std::sync::Arc;
 
 /// Format of log entries. Raised when an older reader would misunderstand a newer entry.
-pub const ENTRY_FORMAT: u32 = 1;
+pub const ENTRY_FORMAT: u32 = 2;
 /// Format of snapshots.
-pub const SNAPSHOT_FORMAT: u32 = 1;
+pub const SNAPSHOT_FORMAT: u32 = 2;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +81,11 @@ pub fn encode_snapshot(snapshot: &Snapshot) -> Vec<u8> {
         nodes: snapshot.nodes.iter().map(|n| n.as_ref().into()).collect(),
         templates: templates.finish(),
         tasks,
+        payloads: snapshot
+            .payloads
+            .iter()
+            .map(|p| p.as_ref().into())
+            .collect(),
         requests: snapshot.requests.iter().map(Into::into).collect(),
         failures: snapshot.failures.iter().map(Into::into).collect(),
     };
@@ -104,12 +110,15 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
     let tasks = tasks.map(|t| templates.task(t).map(Arc::new));
     let nodes = message.nodes.into_iter();
     let nodes = nodes.map(|n| model::Node::try_from(n).map(Arc::new));
+    let payloads = message.payloads.into_iter();
+    let payloads = payloads.map(|p| model::Payload::try_from(p).map(Arc::new));
     Ok(Snapshot {
         index: message.index,
         cluster: crate::convert::maybe(message.cluster)?.map(Arc::new),
         services,
         tasks: tasks.collect::<Result<_, _>>()?,
         nodes: nodes.collect::<Result<_, _>>()?,
+        payloads: payloads.collect::<Result<_, _>>()?,
         requests: each(message.requests)?,
         failures: message.failures.into_iter().map(Into::into).collect(),
     })
@@ -117,9 +126,14 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
 
 impl From<&AppliedRequest> for pb::AppliedRequest {
     fn from(request: &AppliedRequest) -> Self {
+        use pb::applied_request::Written as Kind;
         pb::AppliedRequest {
             id: Some(request.id.into()),
-            created: request.created.as_ref().map(|id| id.as_str().into()),
+            written: match &request.written {
+                Written::Done => None,
+                Written::Service(id) => Some(Kind::Service(id.as_str().into())),
+                Written::Payload(id) => Some(Kind::Payload(id.as_str().into())),
+            },
         }
     }
 }
@@ -127,9 +141,14 @@ impl From<&AppliedRequest> for pb::AppliedRequest {
 impl TryFrom<pb::AppliedRequest> for AppliedRequest {
     type Error = DecodeError;
     fn try_from(request: pb::AppliedRequest) -> Result<Self, DecodeError> {
+        use pb::applied_request::Written as Kind;
         Ok(AppliedRequest {
             id: need("the id of a request", request.id)?.into(),
-            created: request.created.map(Into::into),
+            written: match request.written {
+                None => Written::Done,
+                Some(Kind::Service(id)) => Written::Service(id.into()),
+                Some(Kind::Payload(id)) => Written::Payload(id.into()),
+            },
         })
     }
 }

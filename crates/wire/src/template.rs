@@ -3,7 +3,7 @@
 
 use crate::DecodeError;
 use crate::convert::enums::Enumeration;
-use crate::convert::maybe;
+use crate::convert::{each, maybe};
 use crate::error::need;
 use crate::pb::objects as pb;
 use model::{Labels, Service, ServiceId, Task, TaskId, TaskSpec, Timestamp};
@@ -72,6 +72,9 @@ impl<'a> Writer<'a> {
             spec_version: task.spec_version,
             endpoint: task.endpoint.as_ref().map(Into::into),
             node: task.node.as_ref().map(|n| n.as_str().into()),
+            generic: task.generic.iter().map(Into::into).collect(),
+            job_iteration: task.job_iteration,
+            replace: task.replace.map(Enumeration::to_wire),
             desired: task.desired.to_wire(),
             start_after: task.start_after.map(|at| at.0),
             restarts: task.restarts.iter().map(|at| at.0).collect(),
@@ -114,10 +117,9 @@ impl Reader {
                 continue;
             };
             let specs = [Some(&service.spec), service.previous_spec.as_ref()];
-            let equal = specs
-                .into_iter()
-                .flatten()
-                .find(|spec| *spec.task == *template.spec);
+            let older = service.history.iter().rev().map(|revision| &revision.spec);
+            let mut specs = specs.into_iter().flatten().chain(older);
+            let equal = specs.find(|spec| *spec.task == *template.spec);
             if let Some(spec) = equal {
                 template.spec = Arc::clone(&spec.task);
             }
@@ -147,6 +149,9 @@ impl Reader {
             service_labels: template.service_labels,
             endpoint: maybe(task.endpoint)?,
             node: task.node.map(Into::into),
+            generic: each(task.generic)?,
+            job_iteration: task.job_iteration,
+            replace: task.replace.map(Enumeration::from_wire).transpose()?,
             desired: Enumeration::from_wire(task.desired)?,
             start_after: task.start_after.map(Timestamp),
             restarts: task.restarts.into_iter().map(Timestamp).collect(),

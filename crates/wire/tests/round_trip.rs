@@ -11,8 +11,9 @@ use model::control::{
     Written,
 };
 use model::logs::{LogMessage, LogOptions, LogSelector, LogStream};
+use model::plan::{Plan, PlannedReplacement, PlannedTask, Unplaced};
 use model::snapshot::{AppliedRequest, NodeFailures, Snapshot};
-use model::{Change, NewTask, Proposal, ServiceId};
+use model::{Change, NewTask, Proposal, SlotKey};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -28,11 +29,36 @@ fn change() -> BoxedStrategy<Change> {
         id(),
         any::<u64>(),
         any::<u64>(),
+        of(id()),
         desired(),
         of(time()),
         vec(time(), 0..3),
     );
+    let update_service = (
+        id(),
+        any::<u64>(),
+        service_spec(),
+        cause(),
+        of(update_status()),
+    );
+    let objects = prop_oneof![
+        (any::<u64>(), tokens())
+            .prop_map(|(if_version, tokens)| Change::SetTokens { if_version, tokens }),
+        (id(), of(replace_reason())).prop_map(|(id, reason)| Change::SetReplace { id, reason }),
+        (id(), role()).prop_map(|(id, role)| Change::SetNodeRole { id, role }),
+        payload().prop_map(|p| Change::CreatePayload(Box::new(p))),
+        (id(), any::<u64>(), labels()).prop_map(|(id, if_version, labels)| {
+            Change::UpdatePayload {
+                id,
+                if_version,
+                labels,
+            }
+        }),
+        id().prop_map(|id| Change::RemovePayload { id }),
+    ];
     prop_oneof![
+        6 => objects,
+        18 => prop_oneof![
         cluster().prop_map(|c| Change::CreateCluster(Box::new(c))),
         (any::<u64>(), cluster_spec(), secret(), secret()).prop_map(
             |(if_version, spec, worker_token, manager_token)| Change::UpdateCluster {
@@ -46,11 +72,13 @@ fn change() -> BoxedStrategy<Change> {
             id,
             spec: Arc::new(spec)
         }),
-        (id(), any::<u64>(), service_spec()).prop_map(|(id, if_version, spec)| {
+        update_service.prop_map(|(id, if_version, spec, cause, status)| {
             Change::UpdateService {
                 id,
                 if_version,
                 spec: Arc::new(spec),
+                cause,
+                status,
             }
         }),
         (id(), any::<u64>(), of(update_status())).prop_map(|(id, if_spec_version, status)| {
@@ -62,12 +90,13 @@ fn change() -> BoxedStrategy<Change> {
         }),
         id().prop_map(|id| Change::RemoveService { id }),
         new_task.prop_map(
-            |(id, service, spec_version, slot, desired, start_after, restarts)| {
+            |(id, service, spec_version, slot, node, desired, start_after, restarts)| {
                 Change::CreateTask(NewTask {
                     id,
                     service,
                     spec_version,
                     slot,
+                    node,
                     desired,
                     start_after,
                     restarts,
@@ -75,10 +104,13 @@ fn change() -> BoxedStrategy<Change> {
             }
         ),
         (id(), desired()).prop_map(|(id, desired)| Change::SetDesired { id, desired }),
-        (id(), id(), task_status()).prop_map(|(id, node, status)| Change::AssignTask {
-            id,
-            node,
-            status
+        (id(), id(), generic(), task_status()).prop_map(|(id, node, generic, status)| {
+            Change::AssignTask {
+                id,
+                node,
+                generic,
+                status,
+            }
         }),
         (id(), task_status()).prop_map(|(id, status)| Change::SetTaskStatus { id, status }),
         id().prop_map(|id| Change::SetFailureCounted { id }),
@@ -99,6 +131,7 @@ fn change() -> BoxedStrategy<Change> {
         (id(), of(manager_status()))
             .prop_map(|(id, manager)| Change::SetNodeManager { id, manager }),
         id().prop_map(|id| Change::RemoveNode { id }),
+        ],
     ]
     .boxed()
 }
@@ -114,7 +147,8 @@ fn proposal() -> BoxedStrategy<Proposal> {
 }
 
 fn snapshot() -> BoxedStrategy<Snapshot> {
-    let request = (request_id(), of(id())).prop_map(|(id, created)| AppliedRequest { id, created });
+    let request =
+        (request_id(), written()).prop_map(|(id, written)| AppliedRequest { id, written });
     let failures = (id(), any::<u64>(), id(), vec(time(), 0..3)).prop_map(
         |(service, spec_version, node, at)| NodeFailures {
             service,
@@ -129,16 +163,18 @@ fn snapshot() -> BoxedStrategy<Snapshot> {
         vec(service().prop_map(Arc::new), 0..3),
         vec(task().prop_map(Arc::new), 0..3),
         vec(node().prop_map(Arc::new), 0..3),
+        vec(payload().prop_map(Arc::new), 0..3),
         vec(request, 0..3),
         vec(failures, 0..3),
     )
         .prop_map(
-            |(index, cluster, services, tasks, nodes, requests, failures)| Snapshot {
+            |(index, cluster, services, tasks, nodes, payloads, requests, failures)| Snapshot {
                 index,
                 cluster,
                 services,
                 tasks,
                 nodes,
+                payloads,
                 requests,
                 failures,
             },
@@ -146,8 +182,39 @@ fn snapshot() -> BoxedStrategy<Snapshot> {
         .boxed()
 }
 
+fn written() -> impl Strategy<Value = Written> {
+    prop_oneof![
+        Just(Written::Done),
+        id().prop_map(Written::Service),
+        id().prop_map(Written::Payload)
+    ]
+}
+
 fn write() -> BoxedStrategy<Write> {
     prop_oneof![
+        (id(), any::<u64>(), of(any::<u64>()))
+            .prop_map(|(id, version, to)| { Write::RollbackService { id, version, to } }),
+        vec(id(), 0..3).prop_map(Write::RestartTasks),
+        vec(id(), 0..3).prop_map(Write::Rebalance),
+        (payload_kind(), payload_spec()).prop_map(|(kind, spec)| Write::CreatePayload {
+            kind,
+            spec: Arc::new(spec)
+        }),
+        (id(), payload_kind(), any::<u64>(), payload_spec()).prop_map(
+            |(id, kind, version, spec)| Write::UpdatePayload {
+                id,
+                kind,
+                version,
+                spec: Arc::new(spec)
+            }
+        ),
+        (id(), payload_kind()).prop_map(|(id, kind)| Write::RemovePayload { id, kind }),
+        (text(), role(), labels()).prop_map(|(name, role, labels)| Write::CreateToken {
+            name,
+            role,
+            labels
+        }),
+        text().prop_map(|name| Write::RemoveToken { name }),
         service_spec().prop_map(|s| Write::CreateService(Arc::new(s))),
         (id(), any::<u64>(), service_spec()).prop_map(|(id, version, spec)| {
             Write::UpdateService {
@@ -210,8 +277,58 @@ fn query() -> BoxedStrategy<Query> {
         selector().prop_map(Query::Nodes),
         selector().prop_map(Query::Services),
         tasks.prop_map(Query::Tasks),
+        (payload_kind(), selector()).prop_map(|(kind, which)| Query::Payloads(kind, which)),
+        write().prop_map(|write| Query::Plan(Box::new(write))),
     ]
     .boxed()
+}
+
+fn plan() -> BoxedStrategy<Plan> {
+    let slot = || {
+        prop_oneof![
+            any::<u64>().prop_map(SlotKey::Replica),
+            id().prop_map(SlotKey::Node)
+        ]
+    };
+    let task = move || {
+        (id(), text(), slot(), of(id()), of(id())).prop_map(
+            |(service, service_name, slot, task, node)| PlannedTask {
+                service,
+                service_name,
+                slot,
+                task,
+                node,
+            },
+        )
+    };
+    let replacement =
+        (task(), of(id())).prop_map(|(old, new_node)| PlannedReplacement { old, new_node });
+    let unplaced = (text(), slot(), text()).prop_map(|(service_name, slot, reason)| Unplaced {
+        service_name,
+        slot,
+        reason,
+    });
+    (
+        any::<u64>(),
+        vec(task(), 0..3),
+        vec(task(), 0..3),
+        vec(replacement, 0..3),
+        vec(unplaced, 0..3),
+        any::<u64>(),
+        texts(),
+    )
+        .prop_map(
+            |(version, start, stop, replace, unplaced, unchanged, notes)| Plan {
+                version,
+                start,
+                stop,
+                replace,
+                unplaced,
+                unchanged,
+                notes,
+            },
+        )
+        .boxed()
 }
 
 fn found() -> BoxedStrategy<Found> {
@@ -230,18 +347,22 @@ fn found() -> BoxedStrategy<Found> {
         vec(node, 0..3),
         vec(service().prop_map(Arc::new), 0..3),
         vec(task, 0..3),
+        vec(payload().prop_map(Arc::new), 0..3),
+        of(plan()),
     )
-        .prop_map(|(cluster, nodes, services, tasks)| Found {
+        .prop_map(|(cluster, nodes, services, tasks, payloads, plan)| Found {
             cluster,
             nodes,
             services,
             tasks,
+            payloads,
+            plan,
         })
         .boxed()
 }
 
 fn assignments() -> BoxedStrategy<Assignments> {
-    let put = task().prop_map(|task| {
+    let put = (task(), of(registry_auth())).prop_map(|(task, registry_auth)| {
         AssignmentChange::Put(AssignedTask {
             id: task.id,
             service: task.service,
@@ -250,12 +371,16 @@ fn assignments() -> BoxedStrategy<Assignments> {
             slot: task.slot,
             spec: task.spec,
             desired: task.desired,
+            generic: task.generic,
+            registry_auth,
         })
     });
     let change = prop_oneof![
         put,
         (id(), desired()).prop_map(|(id, desired)| AssignmentChange::SetDesired(id, desired)),
         id().prop_map(AssignmentChange::Remove),
+        payload().prop_map(|p| AssignmentChange::PutPayload(Arc::new(p))),
+        id().prop_map(AssignmentChange::RemovePayload),
     ];
     (any::<u64>(), any::<bool>(), vec(change, 0..4), any::<u64>())
         .prop_map(|(index, complete, changes, digest)| Assignments {
@@ -311,8 +436,7 @@ proptest! {
 
     #[test]
     fn write_replies(result in prop_oneof![
-        Just(Ok(Written::Done)),
-        id::<ServiceId>().prop_map(|id| Ok(Written::Service(id))),
+        written().prop_map(Ok),
         control_error().prop_map(Err),
     ]) {
         let message = over_the_wire(&pb::control::WriteReply::from(&result));
@@ -407,6 +531,87 @@ fn tasks_share_their_spec_again_also_with_their_service() {
 }
 
 #[test]
+fn revisions_share_their_spec_again_with_the_service() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut make = || service().new_tree(&mut runner).unwrap().current();
+    let (mut service, other) = (make(), make());
+    let revision = |number, spec: &Arc<model::ServiceSpec>| model::service::Revision {
+        number,
+        spec: Arc::clone(spec),
+        created_at: model::Timestamp(number.cast_signed()),
+        cause: model::service::RevisionCause::Update,
+    };
+    service.previous_spec = Some(Arc::new(make().spec.as_ref().clone()));
+    let previous = service.previous_spec.clone().unwrap();
+    service.history = vec![
+        revision(1, &other.spec),
+        revision(2, &previous),
+        revision(3, &service.spec),
+    ];
+    let before = Snapshot {
+        services: vec![Arc::new(service)],
+        ..Snapshot::default()
+    };
+    let bytes = encode_snapshot(&before);
+    let after = decode_snapshot(&bytes).unwrap();
+    assert_eq!(after, before);
+    let service = &after.services[0];
+    assert!(Arc::ptr_eq(&service.history[2].spec, &service.spec));
+    assert!(Arc::ptr_eq(
+        &service.history[1].spec,
+        service.previous_spec.as_ref().unwrap()
+    ));
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    use prost::bytes::Bytes;
+    let text = "hunter2-hunter2";
+    let secret = || text.to_owned();
+    let spec = pb::objects::PayloadSpec {
+        data: Bytes::from_static(text.as_bytes()),
+        ..Default::default()
+    };
+    let payload = pb::objects::Payload {
+        spec: Some(spec.clone()),
+        ..Default::default()
+    };
+    let token = pb::objects::LabelledToken {
+        secret: secret(),
+        ..Default::default()
+    };
+    let ca = pb::objects::RootCa {
+        key_pem: secret(),
+        ..Default::default()
+    };
+    let cluster = pb::objects::Cluster {
+        worker_token: secret(),
+        manager_token: secret(),
+        tokens: vec![token.clone()],
+        ca: Some(ca.clone()),
+        ..Default::default()
+    };
+    let update = pb::log::UpdateCluster {
+        worker_token: Some(secret()),
+        manager_token: Some(secret()),
+        ..Default::default()
+    };
+    let auth = pb::objects::RegistryAuth { value: secret() };
+    let malformed = model::Payload::try_from(payload.clone()).unwrap_err();
+    for shown in [
+        format!("{payload:?} {spec:?} {malformed:?} {malformed}"),
+        format!("{token:?} {ca:?} {cluster:?} {update:?} {auth:?}"),
+    ] {
+        assert!(!shown.contains(text), "{shown}");
+        assert!(
+            !shown.contains(&format!("{:?}", text.as_bytes())),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn what_is_not_understood_is_refused() {
     let newer = pb::log::Entry {
         format: wire::log::ENTRY_FORMAT + 1,
@@ -414,7 +619,7 @@ fn what_is_not_understood_is_refused() {
     };
     let error = decode_entry(&newer.encode_to_vec()).unwrap_err();
     assert!(
-        error.to_string().contains("format 2 of the log entry"),
+        error.to_string().contains("format 3 of the log entry"),
         "{error}"
     );
 

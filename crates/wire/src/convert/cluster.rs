@@ -1,9 +1,11 @@
 //! The cluster.
 
+use super::each;
+use super::enums::Enumeration;
 use crate::DecodeError;
 use crate::error::need;
 use crate::pb::objects as pb;
-use model::cluster::{JoinSecret, RootCa};
+use model::cluster::{JoinSecret, LabelledToken, RootCa};
 use model::{Cluster, ClusterId, ClusterSpec};
 
 impl From<&Cluster> for pb::Cluster {
@@ -15,6 +17,7 @@ impl From<&Cluster> for pb::Cluster {
             ca: Some((&cluster.ca).into()),
             worker_token: cluster.worker_token.0.clone(),
             manager_token: cluster.manager_token.0.clone(),
+            tokens: cluster.tokens.iter().map(Into::into).collect(),
         }
     }
 }
@@ -29,6 +32,30 @@ impl TryFrom<pb::Cluster> for Cluster {
             ca: need("the CA of the cluster", cluster.ca)?.into(),
             worker_token: JoinSecret(cluster.worker_token),
             manager_token: JoinSecret(cluster.manager_token),
+            tokens: each(cluster.tokens)?,
+        })
+    }
+}
+
+impl From<&LabelledToken> for pb::LabelledToken {
+    fn from(token: &LabelledToken) -> Self {
+        pb::LabelledToken {
+            name: token.name.clone(),
+            role: token.role.to_wire(),
+            labels: token.labels.clone(),
+            secret: token.secret.0.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::LabelledToken> for LabelledToken {
+    type Error = DecodeError;
+    fn try_from(token: pb::LabelledToken) -> Result<Self, DecodeError> {
+        Ok(LabelledToken {
+            name: token.name,
+            role: Enumeration::from_wire(token.role)?,
+            labels: token.labels,
+            secret: JoinSecret(token.secret),
         })
     }
 }
@@ -40,7 +67,11 @@ impl From<&ClusterSpec> for pb::ClusterSpec {
             labels: spec.labels.clone(),
             task_history_limit: spec.task_history_limit,
             snapshot_interval: spec.snapshot_interval,
+            keep_old_snapshots: spec.keep_old_snapshots,
             log_entries_for_slow_followers: spec.log_entries_for_slow_followers,
+            election_tick: spec.election_tick,
+            heartbeat_tick: spec.heartbeat_tick,
+            log_driver: spec.log_driver.as_ref().map(Into::into),
             heartbeat_period: Some(spec.heartbeat_period.into()),
             node_cert_expiry: Some(spec.node_cert_expiry.into()),
         }
@@ -55,7 +86,11 @@ impl TryFrom<pb::ClusterSpec> for ClusterSpec {
             labels: spec.labels,
             task_history_limit: spec.task_history_limit,
             snapshot_interval: spec.snapshot_interval,
+            keep_old_snapshots: spec.keep_old_snapshots,
             log_entries_for_slow_followers: spec.log_entries_for_slow_followers,
+            election_tick: spec.election_tick,
+            heartbeat_tick: spec.heartbeat_tick,
+            log_driver: spec.log_driver.map(Into::into),
             heartbeat_period: need("the heartbeat period", spec.heartbeat_period)?.try_into()?,
             node_cert_expiry: need("the validity of certificates", spec.node_cert_expiry)?
                 .try_into()?,

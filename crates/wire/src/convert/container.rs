@@ -6,7 +6,7 @@ use crate::error::need;
 use crate::pb::objects as pb;
 use model::ContainerSpec;
 use model::container::{
-    BindOptions, DnsConfig, Mount, MountKind, Privileges, TmpfsOptions, Ulimit,
+    BindOptions, DnsConfig, Mount, MountKind, TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 impl From<&ContainerSpec> for pb::ContainerSpec {
@@ -34,9 +34,15 @@ impl From<&ContainerSpec> for pb::ContainerSpec {
             cap_drop: spec.cap_drop.clone(),
             ulimits: spec.ulimits.iter().map(Into::into).collect(),
             oom_score_adj: spec.oom_score_adj,
-            privileges: spec.privileges.as_ref().map(|p| pb::Privileges {
-                no_new_privileges: p.no_new_privileges,
-            }),
+            privileges: spec.privileges.as_ref().map(Into::into),
+            tty: spec.tty,
+            open_stdin: spec.open_stdin,
+            healthcheck: spec.healthcheck.as_ref().map(Into::into),
+            secrets: spec.secrets.iter().map(Into::into).collect(),
+            configs: spec.configs.iter().map(Into::into).collect(),
+            secret_env: spec.secret_env.iter().map(Into::into).collect(),
+            devices: spec.devices.iter().map(Into::into).collect(),
+            privileged: spec.privileged,
         }
     }
 }
@@ -67,9 +73,15 @@ impl TryFrom<pb::ContainerSpec> for ContainerSpec {
             cap_drop: spec.cap_drop,
             ulimits: spec.ulimits.into_iter().map(Into::into).collect(),
             oom_score_adj: spec.oom_score_adj,
-            privileges: spec.privileges.map(|p| Privileges {
-                no_new_privileges: p.no_new_privileges,
-            }),
+            privileges: maybe(spec.privileges)?,
+            tty: spec.tty,
+            open_stdin: spec.open_stdin,
+            healthcheck: maybe(spec.healthcheck)?,
+            secrets: each(spec.secrets)?,
+            configs: spec.configs.into_iter().map(Into::into).collect(),
+            secret_env: spec.secret_env.into_iter().map(Into::into).collect(),
+            devices: spec.devices.into_iter().map(Into::into).collect(),
+            privileged: spec.privileged,
         })
     }
 }
@@ -78,6 +90,9 @@ impl From<&Mount> for pb::Mount {
     fn from(mount: &Mount) -> Self {
         let kind = match &mount.kind {
             MountKind::Bind(options) => pb::mount::Kind::Bind(pb::Bind {
+                options: options.as_ref().map(Into::into),
+            }),
+            MountKind::Volume(options) => pb::mount::Kind::Volume(pb::Volume {
                 options: options.as_ref().map(Into::into),
             }),
             MountKind::Tmpfs(options) => pb::mount::Kind::Tmpfs(pb::Tmpfs {
@@ -99,6 +114,7 @@ impl TryFrom<pb::Mount> for Mount {
     fn try_from(mount: pb::Mount) -> Result<Self, DecodeError> {
         let kind = match need("the kind of a mount (or it is unknown)", mount.kind)? {
             pb::mount::Kind::Bind(bind) => MountKind::Bind(bind.options.map(Into::into)),
+            pb::mount::Kind::Volume(volume) => MountKind::Volume(volume.options.map(Into::into)),
             pb::mount::Kind::Tmpfs(tmpfs) => MountKind::Tmpfs(tmpfs.options.map(Into::into)),
         };
         Ok(Mount {
@@ -117,6 +133,8 @@ impl From<&BindOptions> for pb::BindOptions {
             propagation: options.propagation.clone(),
             non_recursive: options.non_recursive,
             create_mountpoint: options.create_mountpoint,
+            read_only_non_recursive: options.read_only_non_recursive,
+            read_only_force_recursive: options.read_only_force_recursive,
         }
     }
 }
@@ -127,6 +145,30 @@ impl From<pb::BindOptions> for BindOptions {
             propagation: options.propagation,
             non_recursive: options.non_recursive,
             create_mountpoint: options.create_mountpoint,
+            read_only_non_recursive: options.read_only_non_recursive,
+            read_only_force_recursive: options.read_only_force_recursive,
+        }
+    }
+}
+
+impl From<&VolumeOptions> for pb::VolumeOptions {
+    fn from(options: &VolumeOptions) -> Self {
+        pb::VolumeOptions {
+            no_copy: options.no_copy,
+            labels: options.labels.clone(),
+            driver: options.driver.as_ref().map(Into::into),
+            subpath: options.subpath.clone(),
+        }
+    }
+}
+
+impl From<pb::VolumeOptions> for VolumeOptions {
+    fn from(options: pb::VolumeOptions) -> Self {
+        VolumeOptions {
+            no_copy: options.no_copy,
+            labels: options.labels,
+            driver: options.driver.map(Into::into),
+            subpath: options.subpath,
         }
     }
 }
@@ -136,6 +178,13 @@ impl From<&TmpfsOptions> for pb::TmpfsOptions {
         pb::TmpfsOptions {
             size_bytes: options.size_bytes,
             mode: options.mode,
+            options: options
+                .options
+                .iter()
+                .map(|parts| pb::MountOption {
+                    parts: parts.clone(),
+                })
+                .collect(),
         }
     }
 }
@@ -145,6 +194,7 @@ impl From<pb::TmpfsOptions> for TmpfsOptions {
         TmpfsOptions {
             size_bytes: options.size_bytes,
             mode: options.mode,
+            options: options.options.into_iter().map(|o| o.parts).collect(),
         }
     }
 }

@@ -38,14 +38,15 @@ enumerations! {
         Unknown = Unknown, Down = Down, Ready = Ready, Disconnected = Disconnected,
     }
     "the failure action": model::service::FailureAction, pb::FailureAction {
-        Pause = Pause, Continue = Continue,
+        Pause = Pause, Continue = Continue, Rollback = Rollback,
     }
     "the update order": model::service::UpdateOrder, pb::UpdateOrder {
         StopFirst = StopFirst, StartFirst = StartFirst,
     }
     "the endpoint mode": model::service::EndpointMode, pb::EndpointMode { Vip = Vip, DnsRr = Dnsrr }
     "the state of an update": model::service::UpdateState, pb::UpdateState {
-        Updating = Updating, Paused = Paused, Completed = Completed,
+        Updating = Updating, Paused = Paused, Completed = Completed, RollbackStarted = RollbackStarted,
+        RollbackPaused = RollbackPaused, RollbackCompleted = RollbackCompleted,
     }
     "the state of a task": model::TaskState, pb::TaskState {
         New = New, Pending = Pending, Assigned = Assigned, Accepted = Accepted, Preparing = Preparing,
@@ -53,7 +54,14 @@ enumerations! {
         Failed = Failed, Rejected = Rejected, Orphaned = Orphaned,
     }
     "the desired state of a task": model::DesiredState, pb::DesiredState {
-        Ready = Ready, Running = Running, Shutdown = Shutdown, Remove = Remove,
+        Ready = Ready, Running = Running, Complete = Complete, Shutdown = Shutdown, Remove = Remove,
+    }
+    "the reason of a replacement": model::task::ReplaceReason, pb::ReplaceReason {
+        Restart = Restart, Rebalance = Rebalance,
+    }
+    "the kind of a payload": model::PayloadKind, pb::PayloadKind { Secret = Secret, Config = Config }
+    "the AppArmor mode": model::container::AppArmorMode, pb::AppArmorMode {
+        Default = Default, Disabled = Disabled,
     }
     "the restart condition": model::task::RestartCondition, pb::RestartCondition {
         None = None, OnFailure = OnFailure, Any = Any,

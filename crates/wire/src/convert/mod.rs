@@ -2,14 +2,16 @@
 
 mod cluster;
 mod container;
+mod container_parts;
 pub(crate) mod enums;
 mod node;
+mod payload;
 mod service;
 mod task;
 
 use crate::DecodeError;
 use crate::pb::objects as pb;
-use model::{Meta, Timestamp};
+use model::{Driver, Meta, Timestamp};
 
 /// Nanoseconds in a second.
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
@@ -54,6 +56,24 @@ impl From<pb::Meta> for Meta {
             changed: meta.changed,
             created_at: Timestamp(meta.created_at),
             updated_at: Timestamp(meta.updated_at),
+        }
+    }
+}
+
+impl From<&Driver> for pb::Driver {
+    fn from(driver: &Driver) -> Self {
+        pb::Driver {
+            name: driver.name.clone(),
+            options: driver.options.clone(),
+        }
+    }
+}
+
+impl From<pb::Driver> for Driver {
+    fn from(driver: pb::Driver) -> Self {
+        Driver {
+            name: driver.name,
+            options: driver.options,
         }
     }
 }

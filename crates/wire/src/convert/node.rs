@@ -1,11 +1,11 @@
 //! Nodes.
 
 use super::enums::Enumeration;
-use super::maybe;
+use super::{each, maybe};
 use crate::DecodeError;
 use crate::error::need;
 use crate::pb::objects as pb;
-use model::node::ManagerStatus;
+use model::node::{DrainConfig, ManagerStatus};
 use model::task::{Platform, Resources};
 use model::{Node, NodeDescription, NodeId, NodeSpec, NodeStatus, Timestamp};
 
@@ -15,6 +15,7 @@ impl From<&Node> for pb::Node {
             id: node.id.as_str().into(),
             meta: Some(node.meta.into()),
             spec: Some((&node.spec).into()),
+            role: node.role.to_wire(),
             description: node.description.as_ref().map(Into::into),
             status: Some((&node.status).into()),
             manager: node.manager.as_ref().map(Into::into),
@@ -29,6 +30,7 @@ impl TryFrom<pb::Node> for Node {
             id: NodeId::from(node.id),
             meta: need("the meta data of a node", node.meta)?.into(),
             spec: need("the spec of a node", node.spec)?.try_into()?,
+            role: Enumeration::from_wire(node.role)?,
             description: maybe(node.description)?,
             status: need("the status of a node", node.status)?.try_into()?,
             manager: node.manager.map(Into::into),
@@ -43,6 +45,10 @@ impl From<&NodeSpec> for pb::NodeSpec {
             labels: spec.labels.clone(),
             role: spec.role.to_wire(),
             availability: spec.availability.to_wire(),
+            drain: spec.drain.map(|drain| pb::DrainConfig {
+                parallelism: drain.parallelism,
+                order: drain.order.to_wire(),
+            }),
         }
     }
 }
@@ -55,6 +61,17 @@ impl TryFrom<pb::NodeSpec> for NodeSpec {
             labels: spec.labels,
             role: Enumeration::from_wire(spec.role)?,
             availability: Enumeration::from_wire(spec.availability)?,
+            drain: maybe(spec.drain)?,
+        })
+    }
+}
+
+impl TryFrom<pb::DrainConfig> for DrainConfig {
+    type Error = DecodeError;
+    fn try_from(drain: pb::DrainConfig) -> Result<Self, DecodeError> {
+        Ok(DrainConfig {
+            parallelism: drain.parallelism,
+            order: Enumeration::from_wire(drain.order)?,
         })
     }
 }
@@ -67,6 +84,8 @@ impl From<&NodeDescription> for pb::NodeDescription {
             resources: Some(description.resources.into()),
             engine_version: description.engine_version.clone(),
             engine_labels: description.engine_labels.clone(),
+            generic: description.generic.iter().map(Into::into).collect(),
+            allows_privileged: description.allows_privileged,
         }
     }
 }
@@ -80,6 +99,8 @@ impl TryFrom<pb::NodeDescription> for NodeDescription {
             resources: need("the resources of a node", description.resources)?.into(),
             engine_version: description.engine_version,
             engine_labels: description.engine_labels,
+            generic: each(description.generic)?,
+            allows_privileged: description.allows_privileged,
         })
     }
 }

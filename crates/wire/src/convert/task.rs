@@ -1,15 +1,15 @@
 //! Task specs and statuses. Whole tasks point into a table of templates: see [`crate::template`].
 
 use super::enums::Enumeration;
-use super::maybe;
+use super::{each, maybe};
 use crate::DecodeError;
 use crate::error::need;
 use crate::pb::objects as pb;
 use model::task::{
-    ContainerStatus, Limits, LogDriver, NetworkAttachment, Placement, ResourceRequirements,
-    RestartPolicy,
+    ContainerStatus, GenericResource, GenericValue, Limits, NetworkAttachment, Placement,
+    ResourceRequirements, RestartPolicy,
 };
-use model::{TaskSpec, TaskStatus, Timestamp};
+use model::{SlotKey, TaskSpec, TaskStatus, Timestamp};
 
 impl From<&TaskSpec> for pb::TaskSpec {
     fn from(spec: &TaskSpec) -> Self {
@@ -31,7 +31,7 @@ impl TryFrom<pb::TaskSpec> for TaskSpec {
     fn try_from(spec: pb::TaskSpec) -> Result<Self, DecodeError> {
         Ok(TaskSpec {
             container: need("the container of a task", spec.container)?.try_into()?,
-            resources: spec.resources.map(Into::into),
+            resources: maybe(spec.resources)?,
             restart: maybe(spec.restart)?,
             placement: spec.placement.map(Into::into),
             networks: spec.networks.into_iter().map(Into::into).collect(),
@@ -69,20 +69,79 @@ impl From<&ResourceRequirements> for pb::ResourceRequirements {
                 pids: limits.pids,
             }),
             reservations: resources.reservations.map(Into::into),
+            generic: resources.generic.iter().map(Into::into).collect(),
         }
     }
 }
 
-impl From<pb::ResourceRequirements> for ResourceRequirements {
-    fn from(resources: pb::ResourceRequirements) -> Self {
-        ResourceRequirements {
+impl TryFrom<pb::ResourceRequirements> for ResourceRequirements {
+    type Error = DecodeError;
+    fn try_from(resources: pb::ResourceRequirements) -> Result<Self, DecodeError> {
+        Ok(ResourceRequirements {
             limits: resources.limits.map(|limits| Limits {
                 nano_cpus: limits.nano_cpus,
                 memory_bytes: limits.memory_bytes,
                 pids: limits.pids,
             }),
             reservations: resources.reservations.map(Into::into),
+            generic: each(resources.generic)?,
+        })
+    }
+}
+
+impl From<&GenericResource> for pb::GenericResource {
+    fn from(resource: &GenericResource) -> Self {
+        use pb::generic_resource::Value;
+        let value = match &resource.value {
+            GenericValue::Discrete(count) => Value::Discrete(*count),
+            GenericValue::Named(name) => Value::Named(name.clone()),
+        };
+        pb::GenericResource {
+            kind: resource.kind.clone(),
+            value: Some(value),
         }
+    }
+}
+
+impl TryFrom<pb::GenericResource> for GenericResource {
+    type Error = DecodeError;
+    fn try_from(resource: pb::GenericResource) -> Result<Self, DecodeError> {
+        use pb::generic_resource::Value;
+        let value = need(
+            "the value of a generic resource (or it is unknown)",
+            resource.value,
+        )?;
+        Ok(GenericResource {
+            kind: resource.kind,
+            value: match value {
+                Value::Discrete(count) => GenericValue::Discrete(count),
+                Value::Named(name) => GenericValue::Named(name),
+            },
+        })
+    }
+}
+
+impl From<&SlotKey> for pb::SlotKey {
+    fn from(slot: &SlotKey) -> Self {
+        use pb::slot_key::Key;
+        let key = match slot {
+            SlotKey::Replica(number) => Key::Replica(*number),
+            SlotKey::Node(node) => Key::Node(node.as_str().into()),
+        };
+        pb::SlotKey { key: Some(key) }
+    }
+}
+
+impl TryFrom<pb::SlotKey> for SlotKey {
+    type Error = DecodeError;
+    fn try_from(slot: pb::SlotKey) -> Result<Self, DecodeError> {
+        use pb::slot_key::Key;
+        Ok(
+            match need("the key of a slot (or it is unknown)", slot.key)? {
+                Key::Replica(number) => SlotKey::Replica(number),
+                Key::Node(node) => SlotKey::Node(node.into()),
+            },
+        )
     }
 }
 
@@ -113,6 +172,7 @@ impl From<&Placement> for pb::Placement {
     fn from(placement: &Placement) -> Self {
         pb::Placement {
             constraints: placement.constraints.clone(),
+            preferences: placement.preferences.clone(),
             max_replicas: placement.max_replicas,
             platforms: placement.platforms.iter().map(Into::into).collect(),
         }
@@ -123,26 +183,9 @@ impl From<pb::Placement> for Placement {
     fn from(placement: pb::Placement) -> Self {
         Placement {
             constraints: placement.constraints,
+            preferences: placement.preferences,
             max_replicas: placement.max_replicas,
             platforms: placement.platforms.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl From<&LogDriver> for pb::LogDriver {
-    fn from(driver: &LogDriver) -> Self {
-        pb::LogDriver {
-            name: driver.name.clone(),
-            options: driver.options.clone(),
-        }
-    }
-}
-
-impl From<pb::LogDriver> for LogDriver {
-    fn from(driver: pb::LogDriver) -> Self {
-        LogDriver {
-            name: driver.name,
-            options: driver.options,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::DecodeError;
 use crate::convert::enums::Enumeration;
-use crate::convert::maybe;
+use crate::convert::{each, maybe};
 use crate::error::need;
 use crate::pb::log::{self as pb, change::Change as Kind};
 use model::cluster::JoinSecret;
@@ -32,6 +32,10 @@ fn write(change: &Change) -> Kind {
             worker_token: worker_token.as_ref().map(|t| t.0.clone()),
             manager_token: manager_token.as_ref().map(|t| t.0.clone()),
         }),
+        Change::SetTokens { if_version, tokens } => Kind::SetTokens(pb::SetTokens {
+            if_version: *if_version,
+            tokens: tokens.iter().map(Into::into).collect(),
+        }),
         Change::CreateService { id, spec } => Kind::CreateService(pb::CreateService {
             id: id.as_str().into(),
             spec: Some(spec.as_ref().into()),
@@ -40,10 +44,14 @@ fn write(change: &Change) -> Kind {
             id,
             if_version,
             spec,
+            cause,
+            status,
         } => Kind::UpdateService(pb::UpdateService {
             id: id.as_str().into(),
             if_version: *if_version,
             spec: Some(spec.as_ref().into()),
+            cause: Some((*cause).into()),
+            status: status.as_ref().map(Into::into),
         }),
         Change::SetUpdateStatus {
             id,
@@ -60,10 +68,20 @@ fn write(change: &Change) -> Kind {
             id: id.as_str().into(),
             desired: desired.to_wire(),
         }),
-        Change::AssignTask { id, node, status } => Kind::AssignTask(pb::AssignTask {
+        Change::SetReplace { id, reason } => Kind::SetReplace(pb::SetReplace {
+            id: id.as_str().into(),
+            reason: reason.map(Enumeration::to_wire),
+        }),
+        Change::AssignTask {
+            id,
+            node,
+            generic,
+            status,
+        } => Kind::AssignTask(pb::AssignTask {
             id: id.as_str().into(),
             node: node.as_str().into(),
             status: Some(status.into()),
+            generic: generic.iter().map(Into::into).collect(),
         }),
         Change::SetTaskStatus { id, status } => Kind::SetTaskStatus(pb::SetTaskStatus {
             id: id.as_str().into(),
@@ -91,11 +109,26 @@ fn write(change: &Change) -> Kind {
             id: id.as_str().into(),
             status: Some(status.into()),
         }),
+        Change::SetNodeRole { id, role } => Kind::SetNodeRole(pb::SetNodeRole {
+            id: id.as_str().into(),
+            role: role.to_wire(),
+        }),
         Change::SetNodeManager { id, manager } => Kind::SetNodeManager(pb::SetNodeManager {
             id: id.as_str().into(),
             manager: manager.as_ref().map(Into::into),
         }),
         Change::RemoveNode { id } => Kind::RemoveNode(id.as_str().into()),
+        Change::CreatePayload(payload) => Kind::CreatePayload(payload.as_ref().into()),
+        Change::UpdatePayload {
+            id,
+            if_version,
+            labels,
+        } => Kind::UpdatePayload(pb::UpdatePayload {
+            id: id.as_str().into(),
+            if_version: *if_version,
+            labels: labels.clone(),
+        }),
+        Change::RemovePayload { id } => Kind::RemovePayload(id.as_str().into()),
     }
 }
 
@@ -112,6 +145,10 @@ impl TryFrom<pb::Change> for Change {
                 worker_token: update.worker_token.map(JoinSecret),
                 manager_token: update.manager_token.map(JoinSecret),
             }),
+            Kind::SetTokens(set) => Ok(Change::SetTokens {
+                if_version: set.if_version,
+                tokens: each(set.tokens)?,
+            }),
             Kind::CreateService(create) => Ok(Change::CreateService {
                 id: create.id.into(),
                 spec: Arc::new(need("the spec of a service", create.spec)?.try_into()?),
@@ -120,6 +157,8 @@ impl TryFrom<pb::Change> for Change {
                 id: update.id.into(),
                 if_version: update.if_version,
                 spec: Arc::new(need("the spec of a service", update.spec)?.try_into()?),
+                cause: need("the cause of an update", update.cause)?.try_into()?,
+                status: maybe(update.status)?,
             }),
             Kind::SetUpdateStatus(set) => Ok(Change::SetUpdateStatus {
                 id: set.id.into(),
@@ -132,9 +171,14 @@ impl TryFrom<pb::Change> for Change {
                 id: set.id.into(),
                 desired: Enumeration::from_wire(set.desired)?,
             }),
+            Kind::SetReplace(set) => Ok(Change::SetReplace {
+                id: set.id.into(),
+                reason: set.reason.map(Enumeration::from_wire).transpose()?,
+            }),
             Kind::AssignTask(assign) => Ok(Change::AssignTask {
                 id: assign.id.into(),
                 node: assign.node.into(),
+                generic: each(assign.generic)?,
                 status: need("the status of a task", assign.status)?.try_into()?,
             }),
             Kind::SetTaskStatus(set) => Ok(Change::SetTaskStatus {
@@ -159,11 +203,24 @@ impl TryFrom<pb::Change> for Change {
                 id: set.id.into(),
                 status: need("the status of a node", set.status)?.try_into()?,
             }),
+            Kind::SetNodeRole(set) => Ok(Change::SetNodeRole {
+                id: set.id.into(),
+                role: Enumeration::from_wire(set.role)?,
+            }),
             Kind::SetNodeManager(set) => Ok(Change::SetNodeManager {
                 id: set.id.into(),
                 manager: set.manager.map(Into::into),
             }),
             Kind::RemoveNode(id) => Ok(Change::RemoveNode { id: id.into() }),
+            Kind::CreatePayload(payload) => {
+                Ok(Change::CreatePayload(Box::new(payload.try_into()?)))
+            }
+            Kind::UpdatePayload(update) => Ok(Change::UpdatePayload {
+                id: update.id.into(),
+                if_version: update.if_version,
+                labels: update.labels,
+            }),
+            Kind::RemovePayload(id) => Ok(Change::RemovePayload { id: id.into() }),
         }
     }
 }
@@ -175,6 +232,7 @@ impl From<&NewTask> for pb::NewTask {
             service: task.service.as_str().into(),
             spec_version: task.spec_version,
             slot: task.slot,
+            node: task.node.as_ref().map(|n| n.as_str().into()),
             desired: task.desired.to_wire(),
             start_after: task.start_after.map(|at| at.0),
             restarts: task.restarts.iter().map(|at| at.0).collect(),
@@ -190,6 +248,7 @@ impl TryFrom<pb::NewTask> for NewTask {
             service: task.service.into(),
             spec_version: task.spec_version,
             slot: task.slot,
+            node: task.node.map(Into::into),
             desired: Enumeration::from_wire(task.desired)?,
             start_after: task.start_after.map(Timestamp),
             restarts: task.restarts.into_iter().map(Timestamp).collect(),

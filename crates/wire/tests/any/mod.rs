@@ -2,18 +2,21 @@
 //! each variant.
 #![allow(missing_docs, unreachable_pub)]
 
+mod container;
+
+pub use container::container_spec;
+
 use model::change::RequestId;
-use model::cluster::{JoinSecret, RootCa};
-use model::container::{
-    BindOptions, DnsConfig, Mount, MountKind, Privileges, TmpfsOptions, Ulimit,
-};
-use model::node::ManagerStatus;
+use model::cluster::{JoinSecret, LabelledToken, RootCa};
+use model::node::{DrainConfig, ManagerStatus};
+use model::payload::PayloadData;
 use model::service::{
-    EndpointMode, EndpointSpec, FailureAction, Mode, UpdateConfig, UpdateOrder, UpdateState,
+    EndpointMode, EndpointSpec, FailureAction, JobStatus, Mode, RegistryAuth, Revision,
+    RevisionCause, UpdateConfig, UpdateOrder, UpdateState,
 };
 use model::task::{
-    ContainerStatus, Limits, LogDriver, NetworkAttachment, Placement, Platform,
-    ResourceRequirements, Resources, RestartCondition, RestartPolicy,
+    ContainerStatus, GenericResource, GenericValue, Limits, NetworkAttachment, Placement, Platform,
+    ReplaceReason, ResourceRequirements, Resources, RestartCondition, RestartPolicy,
 };
 use model::*;
 use proptest::collection::{btree_map, vec};
@@ -54,100 +57,19 @@ pub fn meta() -> impl Strategy<Value = Meta> {
     )
 }
 
-fn mount() -> BoxedStrategy<Mount> {
-    let bind = of((text(), any::<bool>(), any::<bool>()).prop_map(
-        |(propagation, non_recursive, create_mountpoint)| BindOptions {
-            propagation,
-            non_recursive,
-            create_mountpoint,
-        },
-    ));
-    let tmpfs = of((any::<i64>(), any::<u32>())
-        .prop_map(|(size_bytes, mode)| TmpfsOptions { size_bytes, mode }));
-    let kind = prop_oneof![
-        bind.prop_map(MountKind::Bind),
-        tmpfs.prop_map(MountKind::Tmpfs)
+pub fn driver() -> impl Strategy<Value = Driver> {
+    (text(), labels()).prop_map(|(name, options)| Driver { name, options })
+}
+pub fn generic() -> impl Strategy<Value = Vec<GenericResource>> {
+    let value = prop_oneof![
+        any::<i64>().prop_map(GenericValue::Discrete),
+        text().prop_map(GenericValue::Named)
     ];
-    (kind, text(), text(), any::<bool>(), text())
-        .prop_map(|(kind, source, target, read_only, consistency)| Mount {
-            kind,
-            source,
-            target,
-            read_only,
-            consistency,
-        })
-        .boxed()
+    vec(
+        (text(), value).prop_map(|(kind, value)| GenericResource { kind, value }),
+        0..3,
+    )
 }
-
-fn container_spec() -> BoxedStrategy<ContainerSpec> {
-    let dns = (texts(), texts(), texts()).prop_map(|(nameservers, search, options)| DnsConfig {
-        nameservers,
-        search,
-        options,
-    });
-    let ulimit = (text(), any::<i64>(), any::<i64>()).prop_map(|(name, soft, hard)| Ulimit {
-        name,
-        soft,
-        hard,
-    });
-    let first = (
-        text(),
-        labels(),
-        texts(),
-        texts(),
-        text(),
-        texts(),
-        text(),
-        text(),
-        texts(),
-    );
-    let second = (
-        text(),
-        of(duration()),
-        any::<bool>(),
-        vec(mount(), 0..3),
-        of(any::<bool>()),
-        texts(),
-        of(dns),
-        text(),
-        labels(),
-    );
-    let third = (
-        texts(),
-        texts(),
-        vec(ulimit, 0..3),
-        any::<i64>(),
-        of(any::<bool>().prop_map(|no_new_privileges| Privileges { no_new_privileges })),
-    );
-    (first, second, third)
-        .prop_map(|(a, b, c)| ContainerSpec {
-            image: a.0,
-            labels: a.1,
-            command: a.2,
-            args: a.3,
-            hostname: a.4,
-            env: a.5,
-            dir: a.6,
-            user: a.7,
-            groups: a.8,
-            stop_signal: b.0,
-            stop_grace_period: b.1,
-            read_only: b.2,
-            mounts: b.3,
-            init: b.4,
-            hosts: b.5,
-            dns: b.6,
-            isolation: b.7,
-            sysctls: b.8,
-            cap_add: c.0,
-            cap_drop: c.1,
-            ulimits: c.2,
-            oom_score_adj: c.3,
-            privileges: c.4,
-        })
-        .boxed()
-}
-
 pub fn resources() -> impl Strategy<Value = Resources> {
     (any::<i64>(), any::<i64>()).prop_map(|(nano_cpus, memory_bytes)| Resources {
         nano_cpus,
@@ -168,9 +90,12 @@ pub fn task_spec() -> BoxedStrategy<TaskSpec> {
             }
         });
     let requirements =
-        (of(limits), of(resources())).prop_map(|(limits, reservations)| ResourceRequirements {
-            limits,
-            reservations,
+        (of(limits), of(resources()), generic()).prop_map(|(limits, reservations, generic)| {
+            ResourceRequirements {
+                limits,
+                reservations,
+                generic,
+            }
         });
     let condition = prop_oneof![
         Just(RestartCondition::None),
@@ -185,23 +110,23 @@ pub fn task_spec() -> BoxedStrategy<TaskSpec> {
             window,
         },
     );
-    let placement = (texts(), any::<u64>(), vec(platform(), 0..3)).prop_map(
-        |(constraints, max_replicas, platforms)| Placement {
+    let placement = (texts(), texts(), any::<u64>(), vec(platform(), 0..3)).prop_map(
+        |(constraints, preferences, max_replicas, platforms)| Placement {
             constraints,
+            preferences,
             max_replicas,
             platforms,
         },
     );
     let network =
         (text(), texts()).prop_map(|(target, aliases)| NetworkAttachment { target, aliases });
-    let driver = (text(), labels()).prop_map(|(name, options)| LogDriver { name, options });
     (
         container_spec(),
         of(requirements),
         of(restart),
         of(placement),
         vec(network, 0..3),
-        of(driver),
+        of(driver()),
         any::<u64>(),
         text(),
     )
@@ -232,15 +157,18 @@ pub fn task_spec() -> BoxedStrategy<TaskSpec> {
 }
 
 fn update_config() -> BoxedStrategy<UpdateConfig> {
-    let action = prop_oneof![Just(FailureAction::Pause), Just(FailureAction::Continue)];
-    let order = prop_oneof![Just(UpdateOrder::StopFirst), Just(UpdateOrder::StartFirst)];
+    let action = prop_oneof![
+        Just(FailureAction::Pause),
+        Just(FailureAction::Continue),
+        Just(FailureAction::Rollback)
+    ];
     (
         any::<u64>(),
         duration(),
         action,
         of(duration()),
         0.0..1.0_f32,
-        order,
+        order(),
     )
         .prop_map(
             |(parallelism, delay, failure_action, monitor, max_failure_ratio, order)| {
@@ -256,32 +184,62 @@ fn update_config() -> BoxedStrategy<UpdateConfig> {
         )
         .boxed()
 }
+pub fn order() -> impl Strategy<Value = UpdateOrder> {
+    prop_oneof![Just(UpdateOrder::StopFirst), Just(UpdateOrder::StartFirst)]
+}
 fn endpoint() -> impl Strategy<Value = EndpointSpec> {
     let mode = prop_oneof![Just(EndpointMode::Vip), Just(EndpointMode::DnsRr)];
     of(mode).prop_map(|mode| EndpointSpec { mode })
 }
 
+pub fn mode() -> impl Strategy<Value = Mode> {
+    let number = || of(any::<u64>());
+    prop_oneof![
+        number().prop_map(|replicas| Mode::Replicated { replicas }),
+        Just(Mode::Global),
+        (number(), number()).prop_map(|(max_concurrent, total_completions)| {
+            Mode::ReplicatedJob {
+                max_concurrent,
+                total_completions,
+            }
+        }),
+        Just(Mode::GlobalJob),
+    ]
+}
+pub fn registry_auth() -> impl Strategy<Value = RegistryAuth> {
+    text().prop_map(RegistryAuth)
+}
+
 pub fn service_spec() -> BoxedStrategy<ServiceSpec> {
-    (
+    let first = (
         text(),
         labels(),
         task_spec(),
-        of(any::<u64>()),
+        mode(),
         of(update_config()),
         of(update_config()),
         of(endpoint()),
-    )
-        .prop_map(
-            |(name, labels, task, replicas, update, rollback, endpoint)| ServiceSpec {
-                name,
-                labels,
-                task: Arc::new(task),
-                mode: Mode::Replicated { replicas },
-                update,
-                rollback,
-                endpoint,
-            },
-        )
+    );
+    let second = (
+        of(registry_auth()),
+        of(duration()),
+        of(any::<u64>()),
+        any::<bool>(),
+    );
+    (first, second)
+        .prop_map(|(a, b)| ServiceSpec {
+            name: a.0,
+            labels: a.1,
+            task: Arc::new(a.2),
+            mode: a.3,
+            update: a.4,
+            rollback: a.5,
+            endpoint: a.6,
+            registry_auth: b.0,
+            progress_deadline: b.1,
+            stopped: b.2,
+            auto_rebalance: b.3,
+        })
         .boxed()
 }
 
@@ -289,7 +247,10 @@ pub fn update_status() -> BoxedStrategy<UpdateStatus> {
     let state = prop_oneof![
         Just(UpdateState::Updating),
         Just(UpdateState::Paused),
-        Just(UpdateState::Completed)
+        Just(UpdateState::Completed),
+        Just(UpdateState::RollbackStarted),
+        Just(UpdateState::RollbackPaused),
+        Just(UpdateState::RollbackCompleted)
     ];
     (
         state,
@@ -299,24 +260,45 @@ pub fn update_status() -> BoxedStrategy<UpdateStatus> {
         any::<u64>(),
         any::<u64>(),
         of(time()),
+        of(time()),
     )
-        .prop_map(
-            |(state, started_at, completed_at, message, total_slots, failures, replaced_at)| {
-                UpdateStatus {
-                    state,
-                    started_at,
-                    completed_at,
-                    message,
-                    total_slots,
-                    failures,
-                    replaced_at,
-                }
-            },
-        )
+        .prop_map(|s| UpdateStatus {
+            state: s.0,
+            started_at: s.1,
+            completed_at: s.2,
+            message: s.3,
+            total_slots: s.4,
+            failures: s.5,
+            replaced_at: s.6,
+            progressed_at: s.7,
+        })
         .boxed()
 }
 
+pub fn cause() -> impl Strategy<Value = RevisionCause> {
+    prop_oneof![
+        Just(RevisionCause::Create),
+        Just(RevisionCause::Update),
+        any::<u64>().prop_map(RevisionCause::Rollback),
+        Just(RevisionCause::FailedUpdate)
+    ]
+}
+
+/// Histories with specs of their own, and with those of the service.
 pub fn service() -> BoxedStrategy<Service> {
+    let revision = (any::<u64>(), service_spec(), time(), cause()).prop_map(
+        |(number, spec, created_at, cause)| Revision {
+            number,
+            spec: Arc::new(spec),
+            created_at,
+            cause,
+        },
+    );
+    let job = (any::<u64>(), time()).prop_map(|(iteration, last_execution)| JobStatus {
+        iteration,
+        last_execution,
+    });
+    let rest = (vec((revision, 0..3_u8), 0..3), of(job));
     (
         id(),
         meta(),
@@ -324,15 +306,30 @@ pub fn service() -> BoxedStrategy<Service> {
         of(service_spec()),
         any::<u64>(),
         of(update_status()),
+        rest,
     )
         .prop_map(
-            |(id, meta, spec, previous, spec_version, update_status)| Service {
-                id,
-                meta,
-                spec: Arc::new(spec),
-                previous_spec: previous.map(Arc::new),
-                spec_version,
-                update_status,
+            |(id, meta, spec, previous, spec_version, update_status, (history, job))| {
+                let spec = Arc::new(spec);
+                let previous_spec = previous.map(Arc::new);
+                let share = |(mut revision, share): (Revision, u8)| {
+                    match (share, &previous_spec) {
+                        (1, _) => revision.spec = Arc::clone(&spec),
+                        (2, Some(previous)) => revision.spec = Arc::clone(previous),
+                        _ => {}
+                    }
+                    revision
+                };
+                Service {
+                    id,
+                    meta,
+                    history: history.into_iter().map(share).collect(),
+                    spec,
+                    previous_spec,
+                    spec_version,
+                    update_status,
+                    job,
+                }
             },
         )
         .boxed()
@@ -342,6 +339,7 @@ pub fn desired() -> impl Strategy<Value = DesiredState> {
     prop_oneof![
         Just(DesiredState::Ready),
         Just(DesiredState::Running),
+        Just(DesiredState::Complete),
         Just(DesiredState::Shutdown),
         Just(DesiredState::Remove)
     ]
@@ -369,6 +367,9 @@ pub fn task_status() -> BoxedStrategy<TaskStatus> {
         )
         .boxed()
 }
+pub fn replace_reason() -> impl Strategy<Value = ReplaceReason> {
+    prop_oneof![Just(ReplaceReason::Restart), Just(ReplaceReason::Rebalance)]
+}
 pub fn task() -> BoxedStrategy<Task> {
     let first = (
         id(),
@@ -390,8 +391,9 @@ pub fn task() -> BoxedStrategy<Task> {
         of(time()),
         any::<bool>(),
     );
-    (first, second)
-        .prop_map(|(a, b)| Task {
+    let third = (generic(), of(any::<u64>()), of(replace_reason()));
+    (first, second, third)
+        .prop_map(|(a, b, c)| Task {
             id: a.0,
             meta: a.1,
             service: a.2,
@@ -408,18 +410,26 @@ pub fn task() -> BoxedStrategy<Task> {
             status: b.5,
             running_at: b.6,
             failure_counted: b.7,
+            generic: c.0,
+            job_iteration: c.1,
+            replace: c.2,
         })
         .boxed()
 }
 
+pub fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Worker), Just(Role::Manager)]
+}
 pub fn node_spec() -> BoxedStrategy<NodeSpec> {
-    let role = prop_oneof![Just(Role::Worker), Just(Role::Manager)];
-    (text(), labels(), role, availability())
-        .prop_map(|(name, labels, role, availability)| NodeSpec {
+    let drain =
+        (any::<u64>(), order()).prop_map(|(parallelism, order)| DrainConfig { parallelism, order });
+    (text(), labels(), role(), availability(), of(drain))
+        .prop_map(|(name, labels, role, availability, drain)| NodeSpec {
             name,
             labels,
             role,
             availability,
+            drain,
         })
         .boxed()
 }
@@ -431,16 +441,24 @@ pub fn availability() -> impl Strategy<Value = Availability> {
     ]
 }
 pub fn description() -> BoxedStrategy<NodeDescription> {
-    (text(), platform(), resources(), text(), labels())
-        .prop_map(
-            |(hostname, platform, resources, engine_version, engine_labels)| NodeDescription {
-                hostname,
-                platform,
-                resources,
-                engine_version,
-                engine_labels,
-            },
-        )
+    (
+        text(),
+        platform(),
+        resources(),
+        text(),
+        labels(),
+        generic(),
+        any::<bool>(),
+    )
+        .prop_map(|d| NodeDescription {
+            hostname: d.0,
+            platform: d.1,
+            resources: d.2,
+            engine_version: d.3,
+            engine_labels: d.4,
+            generic: d.5,
+            allows_privileged: d.6,
+        })
         .boxed()
 }
 pub fn node_status() -> BoxedStrategy<NodeStatus> {
@@ -467,39 +485,48 @@ pub fn node() -> BoxedStrategy<Node> {
         id(),
         meta(),
         node_spec(),
+        role(),
         of(description()),
         node_status(),
         of(manager_status()),
     )
-        .prop_map(|(id, meta, spec, description, status, manager)| Node {
-            id,
-            meta,
-            spec,
-            description,
-            status,
-            manager,
-        })
+        .prop_map(
+            |(id, meta, spec, role, description, status, manager)| Node {
+                id,
+                meta,
+                spec,
+                role,
+                description,
+                status,
+                manager,
+            },
+        )
         .boxed()
 }
 
 pub fn cluster_spec() -> BoxedStrategy<ClusterSpec> {
+    let numbers = any::<[u64; 5]>();
     (
         text(),
         labels(),
         any::<i64>(),
-        any::<u64>(),
-        any::<u64>(),
+        numbers,
+        of(driver()),
         duration(),
         duration(),
     )
         .prop_map(
-            |(name, labels, history, interval, kept, heartbeat_period, node_cert_expiry)| {
+            |(name, labels, history, numbers, log_driver, heartbeat_period, node_cert_expiry)| {
                 ClusterSpec {
                     name,
                     labels,
                     task_history_limit: history,
-                    snapshot_interval: interval,
-                    log_entries_for_slow_followers: kept,
+                    snapshot_interval: numbers[0],
+                    keep_old_snapshots: numbers[1],
+                    log_entries_for_slow_followers: numbers[2],
+                    election_tick: numbers[3],
+                    heartbeat_tick: numbers[4],
+                    log_driver,
                     heartbeat_period,
                     node_cert_expiry,
                 }
@@ -508,16 +535,69 @@ pub fn cluster_spec() -> BoxedStrategy<ClusterSpec> {
         .boxed()
 }
 pub fn cluster() -> BoxedStrategy<Cluster> {
-    (id(), meta(), cluster_spec(), text(), text(), text(), text())
+    (
+        id(),
+        meta(),
+        cluster_spec(),
+        any_ca(),
+        text(),
+        text(),
+        tokens(),
+    )
         .prop_map(
-            |(id, meta, spec, cert_pem, key_pem, worker, manager)| Cluster {
+            |(id, meta, spec, (cert_pem, key_pem), worker, manager, tokens)| Cluster {
                 id,
                 meta,
                 spec,
                 ca: RootCa { cert_pem, key_pem },
                 worker_token: JoinSecret(worker),
                 manager_token: JoinSecret(manager),
+                tokens,
             },
         )
+        .boxed()
+}
+fn any_ca() -> impl Strategy<Value = (String, String)> {
+    (text(), text())
+}
+pub fn tokens() -> impl Strategy<Value = Vec<LabelledToken>> {
+    let token =
+        (text(), role(), labels(), text()).prop_map(|(name, role, labels, secret)| LabelledToken {
+            name,
+            role,
+            labels,
+            secret: JoinSecret(secret),
+        });
+    vec(token, 0..3)
+}
+
+pub fn payload_kind() -> impl Strategy<Value = PayloadKind> {
+    prop_oneof![Just(PayloadKind::Secret), Just(PayloadKind::Config)]
+}
+pub fn payload_spec() -> BoxedStrategy<PayloadSpec> {
+    (
+        text(),
+        labels(),
+        vec(any::<u8>(), 0..9),
+        of(driver()),
+        of(driver()),
+    )
+        .prop_map(|(name, labels, data, driver, templating)| PayloadSpec {
+            name,
+            labels,
+            data: PayloadData(data.into()),
+            driver,
+            templating,
+        })
+        .boxed()
+}
+pub fn payload() -> BoxedStrategy<Payload> {
+    (id(), payload_kind(), meta(), payload_spec())
+        .prop_map(|(id, kind, meta, spec)| Payload {
+            id,
+            kind,
+            meta,
+            spec: Arc::new(spec),
+        })
         .boxed()
 }
