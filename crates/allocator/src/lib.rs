@@ -88,6 +88,7 @@ mod tests {
                 service: id.clone(),
                 spec_version: 1,
                 slot,
+                node: None,
                 desired: DesiredState::Running,
                 start_after: None,
                 restarts: vec![],

@@ -27,6 +27,7 @@ fn node(n: u64) -> Change {
         id: format!("node{n:021}").into(),
         meta: Meta::default(),
         spec: NodeSpec::default(),
+        role: model::Role::Worker,
         description: None,
         status: NodeStatus {
             state: NodeState::Ready,
@@ -58,6 +59,7 @@ fn main() {
                     service: id.clone(),
                     spec_version: 2,
                     slot,
+                    node: None,
                     desired: DesiredState::Running,
                     start_after: None,
                     restarts: vec![],

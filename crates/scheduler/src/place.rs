@@ -93,6 +93,7 @@ impl Group<'_> {
         Change::AssignTask {
             id: task.id.clone(),
             node: node.id.clone(),
+            generic: Vec::new(),
             status: TaskStatus::new(TaskState::Assigned, self.now, ASSIGNED_MESSAGE),
         }
     }

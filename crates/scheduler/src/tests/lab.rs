@@ -5,7 +5,8 @@ use model::node::{Availability, NodeDescription, NodeSpec, NodeState, NodeStatus
 use model::service::ServiceSpec;
 use model::task::{Placement, Platform, ResourceRequirements, Resources, TaskSpec};
 use model::{
-    Change, DesiredState, Labels, Meta, NewTask, Node, Proposal, TaskState, TaskStatus, Timestamp,
+    Change, DesiredState, Labels, Meta, NewTask, Node, Proposal, Role, TaskState, TaskStatus,
+    Timestamp,
 };
 use std::sync::Arc;
 use store::{Dirty, Store};
@@ -30,6 +31,7 @@ fn node(line: &str) -> Node {
         id: words.next().expect("an id").into(),
         meta: Meta::default(),
         spec: NodeSpec::default(),
+        role: Role::Worker,
         description: None,
         status: NodeStatus {
             state: NodeState::Ready,
@@ -81,6 +83,7 @@ fn task_spec(text: &str) -> TaskSpec {
     spec.resources = Some(ResourceRequirements {
         limits: None,
         reservations: Some(asked),
+        generic: vec![],
     });
     spec
 }
@@ -137,6 +140,7 @@ impl Lab {
                 service: service.id.clone(),
                 spec_version: service.spec_version,
                 slot,
+                node: None,
                 desired: DesiredState::Running,
                 start_after: None,
                 restarts: vec![],
