@@ -1,0 +1,136 @@
+//! The template of tasks: resources, restart, placement, logs.
+
+use super::{Invalid, container, first_duplicate, invalid};
+use crate::Driver;
+use crate::constraint;
+use crate::task::{GenericResource, GenericValue, Placement, TaskSpec};
+
+/// Least CPU that may be asked for: the kernel's quota is in steps of 1 ms per 100 ms at best.
+pub const MIN_NANO_CPUS: i64 = 1_000_000;
+/// Least memory that may be asked for, as in Docker services.
+pub const MIN_MEMORY_BYTES: i64 = 4 << 20;
+
+pub(super) fn task(spec: &TaskSpec) -> Result<(), Invalid> {
+    container::container(&spec.container, spec.uses_host_network())?;
+    let limits = spec.limits();
+    let reservations = spec.reservations();
+    amounts(limits.nano_cpus, limits.memory_bytes)?;
+    amounts(reservations.nano_cpus, reservations.memory_bytes)?;
+    if limits.pids < 0 {
+        return invalid(format!(
+            "invalid pids limit {}: Must be 0 or more",
+            limits.pids
+        ));
+    }
+    generic(spec.generic_reservations())?;
+    spec.placement.as_ref().map_or(Ok(()), placement)?;
+    spec.log_driver.as_ref().map_or(Ok(()), log_driver)
+}
+
+fn amounts(nano_cpus: i64, memory_bytes: i64) -> Result<(), Invalid> {
+    if nano_cpus != 0 && nano_cpus < MIN_NANO_CPUS {
+        return invalid(format!(
+            "invalid cpu value {}: Must be at least 0.001",
+            nano_cpus as f64 / 1e9
+        ));
+    }
+    if memory_bytes != 0 && memory_bytes < MIN_MEMORY_BYTES {
+        return invalid(format!(
+            "invalid memory value {memory_bytes}: Must be at least 4MiB"
+        ));
+    }
+    Ok(())
+}
+
+/// Only numbers can be asked for; nodes have named things as well.
+fn generic(resources: &[GenericResource]) -> Result<(), Invalid> {
+    for resource in resources {
+        let kind = &resource.kind;
+        if kind.is_empty() {
+            return invalid("invalid generic resource: Kind must be provided");
+        }
+        match resource.value {
+            GenericValue::Named(_) => {
+                return invalid(format!("invalid argument for resource {kind}"));
+            }
+            GenericValue::Discrete(count) if count < 1 => {
+                return invalid(format!(
+                    "invalid argument for resource {kind}: {count} is not at least 1"
+                ));
+            }
+            GenericValue::Discrete(_) => {}
+        }
+    }
+    match first_duplicate(resources.iter().map(|r| &r.kind)) {
+        Some(kind) => invalid(format!("generic resource {kind} is asked for twice")),
+        None => Ok(()),
+    }
+}
+
+fn placement(placement: &Placement) -> Result<(), Invalid> {
+    constraint::parse_all(&placement.constraints).map_err(|e| Invalid(e.to_string()))?;
+    for descriptor in &placement.preferences {
+        let label = descriptor
+            .strip_prefix("node.labels.")
+            .or_else(|| descriptor.strip_prefix("engine.labels."));
+        if label.is_none_or(str::is_empty) {
+            return invalid(format!(
+                "placement preference {descriptor:?} is unknown: spread over node.labels.NAME or engine.labels.NAME"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Only the `json-file` driver exists.
+pub(super) fn log_driver(driver: &Driver) -> Result<(), Invalid> {
+    if !matches!(driver.name.as_str(), "" | "json-file") {
+        return invalid(format!("log driver {:?} is not there", driver.name));
+    }
+    for (option, value) in &driver.options {
+        let fits = match option.as_str() {
+            "max-size" => is_size(value),
+            "max-file" => value.parse::<u32>().is_ok_and(|files| files > 0),
+            _ => {
+                return invalid(format!(
+                    "unknown log opt '{option}' for json-file log driver"
+                ));
+            }
+        };
+        if !fits {
+            return invalid(format!(
+                "invalid value {value:?} of log opt '{option}': use a size such as 10m, or a number of files"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A number with a unit as Docker writes it: `100`, `10m`, `1.5g`, `20MB`; -1 is no bound.
+fn is_size(text: &str) -> bool {
+    if text == "-1" {
+        return true;
+    }
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[number.len()..].to_ascii_lowercase();
+    number
+        .trim_end()
+        .parse::<f64>()
+        .is_ok_and(|n| n > 0.0 && n.is_finite())
+        && matches!(
+            unit.as_str(),
+            "" | "b"
+                | "k"
+                | "kb"
+                | "kib"
+                | "m"
+                | "mb"
+                | "mib"
+                | "g"
+                | "gb"
+                | "gib"
+                | "t"
+                | "tb"
+                | "tib"
+        )
+}
