@@ -5,14 +5,21 @@
 //! checksum. What is in here can be rebuilt, see [`crate::daemon`]: a database that cannot be opened is set aside with a
 //! word to the operator.
 
-use anyhow::Context;
-use std::fs::File;
+use anyhow::{Context, bail};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How long a database may still be held by who has just closed it, or by a daemon that was killed and that the kernel
+/// is still taking down: milliseconds on an idle machine.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+/// sled's data file in its directory, which it locks.
+const FILE: &str = "db";
 /// sled's page cache. The trees hold small records that the daemon keeps in memory anyway.
 const CACHE_BYTES: u64 = 4 << 20;
 
@@ -33,6 +40,8 @@ struct Inner {
 impl Database {
     /// Opens the database in `dir`, or sets a damaged one aside and begins anew.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Database> {
+        // One that is in use is not damaged: it must not be set aside.
+        wait_until_free(dir)?;
         match open(dir) {
             Ok(database) => Ok(database),
             Err(error) if dir.exists() => {
@@ -77,6 +86,28 @@ impl Database {
     }
 }
 
+/// Returns when nobody holds sled's lock on its file.
+fn wait_until_free(dir: &Path) -> anyhow::Result<()> {
+    // Whatever else keeps it from being opened is for sled to find.
+    let Ok(file) = File::open(dir.join(FILE)) else {
+        return Ok(());
+    };
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            // Closing the file unlocks it for sled.
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::WouldBlock) => {
+                bail!("another process uses the database {}", dir.display())
+            }
+            Err(TryLockError::Error(_)) => return Ok(()),
+        }
+    }
+}
+
 fn open(dir: &Path) -> anyhow::Result<Database> {
     let config = sled::Config::new()
         .path(dir)
@@ -87,7 +118,7 @@ fn open(dir: &Path) -> anyhow::Result<Database> {
         .open()
         .with_context(|| format!("cannot open the database {}", dir.display()))?;
     db.flush().context("cannot write the database")?;
-    let file = File::open(dir.join("db")).context("cannot open the database's file")?;
+    let file = File::open(dir.join(FILE)).context("cannot open the database's file")?;
     let inner = Inner {
         db,
         file,
@@ -209,6 +240,40 @@ mod tests {
         assert!(tree.get(b"c").is_err());
         assert_eq!(tree.scan().expect("scan").len(), 1);
         drop((tree, database));
+        std::fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn a_database_in_use_is_waited_for() {
+        let dir = scratch("busy");
+        {
+            let database = Database::open(&dir).expect("open");
+            let tree = database.tree("t").expect("tree");
+            tree.put(b"a", b"1").expect("put");
+            tree.flush().expect("flush");
+            let (opened, closes) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    opened.send(()).expect("the other thread waits");
+                    let database = Database::open(&dir).expect("open");
+                    let tree = database.tree("t").expect("tree");
+                    assert_eq!(tree.get(b"a").expect("get"), Some(b"1".to_vec()));
+                });
+                closes.recv().expect("the other thread runs");
+                std::thread::sleep(20 * LOCK_POLL);
+                drop((tree, database));
+            });
+        }
+        let parent = dir.parent().expect("parent");
+        let name = dir.file_name().expect("name").to_string_lossy();
+        let aside = std::fs::read_dir(parent).expect("list").flatten();
+        let aside = aside.filter(|entry| {
+            let entry = entry.file_name();
+            entry
+                .to_string_lossy()
+                .starts_with(&format!("{name}.corrupt-"))
+        });
+        assert_eq!(aside.count(), 0);
         std::fs::remove_dir_all(&dir).expect("clean up");
     }
 
