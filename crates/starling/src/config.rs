@@ -5,10 +5,17 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the settings are looked for when `--config-file` is not given; it need not exist.
 const DEFAULT_CONFIG_FILE: &str = "/etc/starling/daemon.json";
+const DEFAULT_DATA_ROOT: &str = "/var/lib/starling";
+const DEFAULT_EXEC_ROOT: &str = "/run/starling";
+const DEFAULT_PIDFILE: &str = "/run/starling.pid";
+const DEFAULT_HOST: &str = "unix:///run/starling.sock";
+const DEFAULT_CGROUP_PARENT: &str = "/starling";
+const DEFAULT_LOG_LEVEL: &str = "info";
+const LOG_LEVELS: [&str; 5] = ["debug", "info", "warn", "error", "fatal"];
 
 /// Settings of the daemon, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,42 +44,39 @@ pub(crate) struct Config {
     disable_version_flag = true
 )]
 struct Flags {
-    /// Directory of everything that outlives a restart of the host
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = with_default("Directory of everything that outlives a restart of the host", DEFAULT_DATA_ROOT))]
     data_root: Option<PathBuf>,
-    /// Directory of sockets and pids; on a file system that is empty after a restart of the host
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = with_default("Directory of sockets and pids; on a file system that is empty after a restart of the host", DEFAULT_EXEC_ROOT))]
     exec_root: Option<PathBuf>,
-    /// File that gets the daemon's process id
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help = with_default("File that gets the daemon's process id", DEFAULT_PIDFILE))]
     pidfile: Option<PathBuf>,
-    /// Socket of the API, such as unix:///run/starling.sock (may be given several times)
-    #[arg(short = 'H', long = "host", value_name = "unix://PATH")]
+    #[arg(short = 'H', long = "host", value_name = "unix://PATH", help = with_default("Socket of the API (may be given several times)", DEFAULT_HOST))]
     hosts: Vec<String>,
-    /// Parent control group of all containers
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = with_default("Parent control group of all containers", DEFAULT_CGROUP_PARENT))]
     cgroup_parent: Option<String>,
     /// Label of this host, for placement constraints (may be given several times)
     #[arg(long = "label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
-    /// Least important messages that are logged
-    #[arg(short, long, value_name = "LEVEL", value_parser = ["debug", "info", "warn", "error", "fatal"])]
+    #[arg(short, long, value_name = "LEVEL", value_parser = LOG_LEVELS, help = with_default("Least important messages that are logged", DEFAULT_LOG_LEVEL))]
     log_level: Option<String>,
     /// Registry that may be reached by plain HTTP or without a known certificate (may be given several times)
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]|CIDR")]
     insecure_registries: Vec<String>,
-    /// File with these settings as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = with_default("File with these settings as JSON", DEFAULT_CONFIG_FILE))]
     config_file: Option<PathBuf>,
     /// Check the settings and stop
     #[arg(long)]
     validate: bool,
 }
 
-/// The JSON file: dockerd's `daemon.json` as far as it goes. A key that is not known is an error, since what it asks
-/// for would not happen.
+/// The default is chosen after the file was read, so clap does not know it.
+fn with_default(help: &str, default: &str) -> String {
+    format!("{help} [default: {default}]")
+}
+
+/// The JSON file: dockerd's `daemon.json` as far as it goes.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 struct File {
     data_root: Option<PathBuf>,
     exec_root: Option<PathBuf>,
@@ -82,6 +86,19 @@ struct File {
     labels: Option<Vec<String>>,
     log_level: Option<String>,
     insecure_registries: Option<Vec<String>>,
+}
+
+impl File {
+    const KEYS: [&str; 8] = [
+        "data-root",
+        "exec-root",
+        "pidfile",
+        "hosts",
+        "cgroup-parent",
+        "labels",
+        "log-level",
+        "insecure-registries",
+    ];
 }
 
 /// What to do with the settings.
@@ -107,7 +124,11 @@ pub(crate) fn read(args: &[OsString]) -> anyhow::Result<Command> {
     let flags = Flags::from_arg_matches(&matches)?;
     let file = read_file(flags.config_file.as_ref())?;
     let validate = flags.validate;
-    let config = merge(flags, file)?;
+    let path = flags.config_file.clone();
+    let config = merge(flags, file).with_context(|| match path {
+        Some(path) => refusal(&path),
+        None => "unable to configure the daemon".to_owned(),
+    })?;
     Ok(if validate {
         Command::Validated
     } else {
@@ -123,48 +144,75 @@ fn read_file(path: Option<&PathBuf>) -> anyhow::Result<File> {
         }
         other => other,
     };
-    let path = path.unwrap_or(&default).display();
-    let text = text.with_context(|| format!("cannot read the settings in {path}"))?;
-    serde_json::from_str(&text).with_context(|| format!("the settings in {path} are not right"))
+    text.map_err(anyhow::Error::from)
+        .and_then(|text| parse_file(&text))
+        .with_context(|| refusal(path.unwrap_or(&default)))
 }
 
-fn merge(flags: Flags, file: File) -> anyhow::Result<Config> {
-    let twice = [
-        (
-            "data-root",
-            flags.data_root.is_some() && file.data_root.is_some(),
-        ),
-        (
-            "exec-root",
-            flags.exec_root.is_some() && file.exec_root.is_some(),
-        ),
-        ("pidfile", flags.pidfile.is_some() && file.pidfile.is_some()),
-        ("hosts", !flags.hosts.is_empty() && file.hosts.is_some()),
+fn refusal(path: &Path) -> String {
+    format!(
+        "unable to configure the daemon with file {}",
+        path.display()
+    )
+}
+
+/// A key that is not known is an error, since what it asks for would not happen; all such keys are named at once.
+fn parse_file(text: &str) -> anyhow::Result<File> {
+    let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    let unknown: Vec<&str> = keys
+        .keys()
+        .map(String::as_str)
+        .filter(|key| !File::KEYS.contains(key))
+        .collect();
+    if !unknown.is_empty() {
+        bail!(
+            "the following directives don't match any configuration option: {}",
+            unknown.join(", ")
+        );
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+/// A setting that is given twice has no meaning, not even with the same value. The text is dockerd's.
+fn refuse_twice(flags: &Flags, file: &File) -> anyhow::Result<()> {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string());
+    let list = |list: &[String]| format!("[{}]", list.join(" "));
+    let flag_list = |texts: &[String]| (!texts.is_empty()).then(|| list(texts));
+    let file_list = |texts: &Option<Vec<String>>| texts.as_deref().map(list);
+    let settings = [
+        ("data-root", path(&flags.data_root), path(&file.data_root)),
+        ("exec-root", path(&flags.exec_root), path(&file.exec_root)),
+        ("pidfile", path(&flags.pidfile), path(&file.pidfile)),
+        ("hosts", flag_list(&flags.hosts), file_list(&file.hosts)),
         (
             "cgroup-parent",
-            flags.cgroup_parent.is_some() && file.cgroup_parent.is_some(),
+            flags.cgroup_parent.clone(),
+            file.cgroup_parent.clone(),
         ),
-        ("labels", !flags.labels.is_empty() && file.labels.is_some()),
-        (
-            "log-level",
-            flags.log_level.is_some() && file.log_level.is_some(),
-        ),
+        ("labels", flag_list(&flags.labels), file_list(&file.labels)),
+        ("log-level", flags.log_level.clone(), file.log_level.clone()),
         (
             "insecure-registries",
-            !flags.insecure_registries.is_empty() && file.insecure_registries.is_some(),
+            flag_list(&flags.insecure_registries),
+            file_list(&file.insecure_registries),
         ),
     ];
-    let twice: Vec<&str> = twice
-        .iter()
-        .filter(|(_, both)| *both)
-        .map(|(name, _)| *name)
-        .collect();
+    let twice = settings.into_iter().filter_map(|(name, flag, file)| {
+        let (flag, file) = (flag?, file?);
+        Some(format!("{name}: (from flag: {flag}, from file: {file})"))
+    });
+    let twice: Vec<String> = twice.collect();
     if !twice.is_empty() {
         bail!(
-            "the following directives are specified both as a flag and in the configuration file: {}. Remove one of each",
+            "the following directives are specified both as a flag and in the configuration file: {}",
             twice.join(", ")
         );
     }
+    Ok(())
+}
+
+fn merge(flags: Flags, file: File) -> anyhow::Result<Config> {
+    refuse_twice(&flags, &file)?;
     let list = |flags: Vec<String>, file: Option<Vec<String>>| {
         if flags.is_empty() {
             file.unwrap_or_default()
@@ -181,35 +229,38 @@ fn merge(flags: Flags, file: File) -> anyhow::Result<Config> {
     };
     let mut hosts = list(flags.hosts, file.hosts);
     if hosts.is_empty() {
-        hosts.push("unix:///run/starling.sock".into());
+        hosts.push(DEFAULT_HOST.into());
     }
     let log_level = flags
         .log_level
         .or(file.log_level)
-        .unwrap_or_else(|| "info".into());
-    if !["debug", "info", "warn", "error", "fatal"].contains(&log_level.as_str()) {
-        bail!("log-level '{log_level}' is none of debug, info, warn, error, fatal");
+        .unwrap_or_else(|| DEFAULT_LOG_LEVEL.into());
+    if !LOG_LEVELS.contains(&log_level.as_str()) {
+        bail!(
+            "log-level '{log_level}' is none of {}",
+            LOG_LEVELS.join(", ")
+        );
     }
     Ok(Config {
         data_root: absolute(
             flags
                 .data_root
                 .or(file.data_root)
-                .unwrap_or("/var/lib/starling".into()),
+                .unwrap_or(DEFAULT_DATA_ROOT.into()),
             "data-root",
         )?,
         exec_root: absolute(
             flags
                 .exec_root
                 .or(file.exec_root)
-                .unwrap_or("/run/starling".into()),
+                .unwrap_or(DEFAULT_EXEC_ROOT.into()),
             "exec-root",
         )?,
         pidfile: absolute(
             flags
                 .pidfile
                 .or(file.pidfile)
-                .unwrap_or("/run/starling.pid".into()),
+                .unwrap_or(DEFAULT_PIDFILE.into()),
             "pidfile",
         )?,
         sockets: hosts
@@ -219,7 +270,7 @@ fn merge(flags: Flags, file: File) -> anyhow::Result<Config> {
         cgroup_parent: flags
             .cgroup_parent
             .or(file.cgroup_parent)
-            .unwrap_or_else(|| "/starling".into()),
+            .unwrap_or_else(|| DEFAULT_CGROUP_PARENT.into()),
         labels: labels(&list(flags.labels, file.labels))?,
         log_level,
         insecure_registries: list(flags.insecure_registries, file.insecure_registries),
@@ -269,10 +320,23 @@ mod tests {
         assert!(text.contains("Usage: starling daemon [OPTIONS]"), "{text}");
     }
 
+    #[test]
+    fn every_key_is_known_and_help_tells_defaults() {
+        let all = r#"{"data-root":"/d","exec-root":"/e","pidfile":"/p","hosts":[],"cgroup-parent":"/c","labels":[],
+                      "log-level":"warn","insecure-registries":[]}"#;
+        let file = parse_file(all).expect("all keys");
+        assert!(file.exec_root.is_some() && file.insecure_registries.is_some());
+        let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(all).unwrap();
+        assert_eq!(keys.len(), File::KEYS.len());
+        let help = Flags::command().render_help().to_string();
+        for default in [DEFAULT_DATA_ROOT, DEFAULT_HOST, DEFAULT_LOG_LEVEL] {
+            assert!(help.contains(&format!("[default: {default}]")), "{help}");
+        }
+    }
+
     #[track_caller]
     fn check(args: &[&str], file: &str, expected: Result<fn(&Config) -> bool, &str>) {
-        let file = serde_json::from_str::<File>(file).map_err(anyhow::Error::from);
-        let actual = file.and_then(|file| merge(flags(args), file));
+        let actual = parse_file(file).and_then(|file| merge(flags(args), file));
         match (actual, expected) {
             (Ok(config), Ok(holds)) => assert!(holds(&config), "{config:?}"),
             (Err(error), Err(text)) => assert!(format!("{error:#}").contains(text), "{error:#}"),
@@ -300,7 +364,17 @@ mod tests {
         check(
             &["--data-root", "/x"],
             r#"{"data-root":"/d"}"#,
-            Err("both as a flag and in the configuration file: data-root"),
+            Err(
+                "the following directives are specified both as a flag and in the configuration file: \
+                 data-root: (from flag: /x, from file: /d)",
+            ),
+        );
+        check(
+            &["--label", "a=1", "--label", "b=2", "-l", "warn"],
+            r#"{"labels":[],"log-level":"warn"}"#,
+            Err(
+                "labels: (from flag: [a=1 b=2], from file: []), log-level: (from flag: warn, from file: warn)",
+            ),
         );
         check(&["--data-root", "x"], "{}", Err("absolute"));
         check(
@@ -315,7 +389,14 @@ mod tests {
             "{}",
             Err("two values"),
         );
-        check(&[], r#"{"storage-driver":"zfs"}"#, Err("unknown field"));
+        check(
+            &[],
+            r#"{"storage-driver":"zfs","debug":true}"#,
+            Err(
+                "the following directives don't match any configuration option: debug, storage-driver",
+            ),
+        );
+        check(&[], r#"{"labels":"a=b"}"#, Err("expected a sequence"));
         check(&[], r#"{"log-level":"loud"}"#, Err("none of debug"));
     }
 }

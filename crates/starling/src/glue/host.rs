@@ -3,7 +3,8 @@
 use crate::config::Config;
 use api_types::StringMap;
 use api_types::system::{
-    Commit, ComponentVersion, Info, PlatformName, PluginsInfo, RegistryConfig, Runtime, VersionInfo,
+    Commit, ComponentVersion, IndexInfo, Info, PlatformName, PluginsInfo, RegistryConfig, Runtime,
+    VersionInfo,
 };
 use async_trait::async_trait;
 use engine::host;
@@ -75,6 +76,27 @@ fn unix_nanos() -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Networks are listed, names are registries of their own, as Docker shows them.
+fn registries(insecure: &[String]) -> RegistryConfig {
+    let (networks, names): (Vec<_>, Vec<_>) = insecure
+        .iter()
+        .cloned()
+        .partition(|text| text.contains('/'));
+    let index = |name: String| {
+        let index = IndexInfo {
+            name: name.clone(),
+            ..Default::default()
+        };
+        (name, index)
+    };
+    let always = ["::1/128", "127.0.0.0/8"].map(str::to_owned);
+    RegistryConfig {
+        insecure_registry_cidrs: always.into_iter().chain(networks).collect(),
+        index_configs: names.into_iter().map(index).collect(),
+        ..Default::default()
+    }
+}
+
 /// Version 2 alone, or 1 (also when version 2 is mounted beside it).
 fn cgroup_version() -> &'static str {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
@@ -123,10 +145,7 @@ impl api::backend::Host for Host {
             os_type: platform.os,
             architecture: platform.architecture,
             index_server_address: "https://index.docker.io/v1/".into(),
-            registry_config: Some(RegistryConfig {
-                insecure_registry_cidrs: vec!["127.0.0.0/8".into(), "::1/128".into()],
-                ..Default::default()
-            }),
+            registry_config: Some(registries(&self.config.insecure_registries)),
             ncpu: resources.nano_cpus / host::NANOS_PER_CPU,
             mem_total: resources.memory_bytes,
             docker_root_dir: self.config.data_root.display().to_string(),
