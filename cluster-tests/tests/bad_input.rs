@@ -1,5 +1,8 @@
 //! Bad input to the real daemon: a clear error, and nothing changed. Needs root.
 
+#[path = "bad_input/settings.rs"]
+mod settings;
+
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -21,6 +24,12 @@ fn bad_input_is_refused_and_changes_nothing() -> Result<()> {
     let (manager, other) = (cluster.host("m1"), cluster.host("m2"));
     story.step("outside of a swarm", || outside_of_a_swarm(other))?;
     story.step("a port in use", || a_port_in_use(other))?;
+    story.step("settings that cannot be", || {
+        settings::settings_that_cannot_be(other)
+    })?;
+    story.step("a daemon that is set by its file", || {
+        settings::a_daemon_is_set_by_its_file(other)
+    })?;
     let init = json!({"ListenAddr": manager.cluster_address(), "AdvertiseAddr": manager.address().to_string()});
     manager.api().post("/swarm/init", &init)?;
     Service::named("taken").replicas(0).create(&manager.api())?;

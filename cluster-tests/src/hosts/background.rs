@@ -51,6 +51,11 @@ impl Background {
         self.program.alive()
     }
 
+    /// Asks it to end, or tells it something else.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.program.signal(signal)
+    }
+
     /// Waits until it ends by itself.
     pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         eventually("a program in the background ends", limit, || {
