@@ -98,6 +98,7 @@ fn mount(mount: &MountConfig) -> Result<Mount, CreateError> {
             source: source.clone(),
             target,
             readonly: mount.read_only,
+            readonly_recursive: Default::default(),
             recursive: *recursive,
             propagation: propagation(mode)?,
         },

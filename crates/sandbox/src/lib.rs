@@ -6,6 +6,7 @@
 //!   all containers. It clones them, writes their log files, reaps them and outlives the daemon;
 //! * the **client** ([`client::Supervisor`]): what the daemon uses, on tokio, to drive it.
 
+mod base64_bytes;
 mod cgroup;
 pub mod client;
 mod container;
@@ -19,8 +20,11 @@ pub mod state;
 mod supervisor;
 mod sys;
 
-pub use client::{ClientError, ConnectError, StartError, Started, Supervisor, SupervisorConfig};
+pub use client::{
+    ClientError, ConnectError, ExecError, ExecHandle, StartError, Started, Supervisor,
+    SupervisorConfig,
+};
 pub use orphans::{OrphanError, kill_orphans};
-pub use spec::ContainerSpec;
-pub use state::{ContainerState, Event, Exit, Status};
+pub use spec::{ContainerSpec, ExecSpec};
+pub use state::{ContainerState, Event, ExecResult, Exit, Status};
 pub use supervisor::supervisor_main;

@@ -5,14 +5,15 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::spec::ContainerSpec;
-use crate::state::{ContainerState, Exit};
+use crate::spec::{ContainerSpec, ExecSpec};
+use crate::state::{ContainerState, ExecResult, Exit};
 
 /// Version that the supervisor announces in its first frame.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;
-/// Longest frame in bytes: a spec with long arguments and environment (the kernel's own limit for
-/// both together is 2 MiB by default) fits, a broken peer cannot make us allocate without end.
-pub(crate) const MAX_FRAME: usize = 4 << 20;
+/// Longest frame in bytes: a spec with some twenty secrets (500 KiB each) and configs (1000 KiB each)
+/// in base64, and with long arguments and environment (the kernel's own limit for both together is
+/// 2 MiB by default), fits; a broken peer cannot make us allocate without end. 32 MiB.
+pub(crate) const MAX_FRAME: usize = 32 << 20;
 /// Bytes of the length in front of each frame.
 pub(crate) const HEADER: usize = 4;
 /// Name of the socket in exec_root.
@@ -30,10 +31,26 @@ pub(crate) struct RequestFrame {
 pub(crate) enum Request {
     Start(Box<ContainerSpec>),
     List,
-    Signal { id: String, signal: i32 },
-    KillAll { id: String },
-    Acknowledge { id: String },
+    Signal {
+        id: String,
+        signal: i32,
+    },
+    KillAll {
+        id: String,
+    },
+    Acknowledge {
+        id: String,
+    },
     Shutdown,
+    /// Its `seq` names it from then on, on this connection.
+    Exec {
+        id: String,
+        exec: Box<ExecSpec>,
+    },
+    /// `exec` is the `seq` of its request.
+    KillExec {
+        exec: u64,
+    },
 }
 
 /// Supervisor to daemon.
@@ -52,6 +69,11 @@ pub(crate) enum ServerFrame {
         id: String,
         exit: Exit,
     },
+    /// To who asked for it only; `exec` is the `seq` of its request.
+    ExecEnded {
+        exec: u64,
+        result: ExecResult,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,6 +85,9 @@ pub(crate) enum Reply {
         started_at: u64,
     },
     Containers(Vec<ContainerState>),
+    ExecStarted {
+        pid: i32,
+    },
 }
 
 /// Why a request was not done.
@@ -82,6 +107,7 @@ pub(crate) enum RefusalKind {
     InvalidSpec,
     SetupFailed,
     Conflict,
+    NotRunning,
 }
 
 impl Refusal {

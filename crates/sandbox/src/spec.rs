@@ -12,6 +12,9 @@ pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 pub const DEFAULT_LOG_MAX_SIZE: u64 = 10 << 20;
 /// Number of log files that are kept, the current one included, when nothing else is asked.
 pub const DEFAULT_LOG_MAX_FILES: u32 = 3;
+/// Most bytes of output that are kept of a program that runs in a container: Docker keeps 4096 of a
+/// health check; this leaves room for other uses and bounds the supervisor's memory. 1 MiB.
+pub const MAX_EXEC_OUTPUT: usize = 1 << 20;
 
 /// One container to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +51,37 @@ pub struct ContainerSpec {
     /// Whether the root (not the mounts on it) is read-only.
     #[serde(default)]
     pub readonly_root: bool,
-    /// An init process that reaps for the program. Not built yet: `true` is refused.
+    /// A small init as process 1, which starts the program, passes signals on to it and reaps
+    /// what it leaves (Docker's `--init`). It comes with the supervisor, not from the image.
     #[serde(default)]
     pub init: bool,
+    /// A terminal of the container's own devpts as standard input, output and error, also at
+    /// `/dev/console`. What is written to it goes to the log as `stdout`. Its size is 0x0.
+    #[serde(default)]
+    pub tty: bool,
+    /// Standard input stays open (nothing comes from it); otherwise it is `/dev/null`.
+    #[serde(default)]
+    pub open_stdin: bool,
+    /// Supplementary groups, by number or by name in the container's own `/etc/group`.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Devices of the host.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// All capabilities that the host's root has, all devices, `/sys` and the cgroups writable,
+    /// nothing masked, and no system call filter except a custom one.
+    #[serde(default)]
+    pub privileged: bool,
+    /// SELinux label of the program; refused where SELinux is not active.
+    #[serde(default)]
+    pub selinux_label: Option<String>,
+    /// AppArmor profile of the program; refused where AppArmor is not active, except
+    /// `unconfined`.
+    #[serde(default)]
+    pub apparmor_profile: Option<String>,
+    /// Files that the container gets in memory: secrets and configs.
+    #[serde(default)]
+    pub files: Vec<InjectedFile>,
     /// Sets the no_new_privs bit: no set-uid program raises privileges.
     #[serde(default)]
     pub no_new_privileges: bool,
@@ -125,9 +156,13 @@ pub enum Mount {
         /// Absolute path in the container; links are followed inside the container's root only.
         /// Created when absent: a directory or an empty file, as the source is.
         target: PathBuf,
-        /// No writing through this mount, nor through mounts below it when recursive.
+        /// No writing through this mount, nor through mounts below it when recursive (as
+        /// `readonly_recursive` says).
         #[serde(default)]
         readonly: bool,
+        /// What `readonly` means for the mounts below the source.
+        #[serde(default)]
+        readonly_recursive: ReadOnlyRecursion,
         /// Whether mounts below the source come along (Docker's default).
         #[serde(default = "yes")]
         recursive: bool,
@@ -185,6 +220,89 @@ pub enum Propagation {
     Rshared,
 }
 
+/// What a read-only bind means for the mounts below its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadOnlyRecursion {
+    /// They become read-only where the kernel can do that (Docker's default).
+    #[default]
+    IfPossible,
+    /// They stay as they are (Docker's `ReadOnlyNonRecursive`).
+    Off,
+    /// They become read-only, or the container does not start (Docker's `ReadOnlyForceRecursive`).
+    Force,
+}
+
+/// A device of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Device node on the host; of a directory all nodes in it.
+    pub host: PathBuf,
+    /// Absolute path in the container.
+    pub container: PathBuf,
+    /// Letters of `rwm`: reading, writing, making nodes.
+    pub permissions: String,
+}
+
+/// A file whose content comes with the request. It is written to memory only, and mounted
+/// read-only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InjectedFile {
+    /// Absolute path in the container; created when absent, with its parents.
+    pub target: PathBuf,
+    /// Owner.
+    #[serde(default)]
+    pub uid: u32,
+    /// Group.
+    #[serde(default)]
+    pub gid: u32,
+    /// Permissions, for example 0o444.
+    pub mode: u32,
+    /// Content; base64 in JSON.
+    #[serde(with = "crate::base64_bytes")]
+    pub data: Vec<u8>,
+}
+
+/// Without the content, which may be a secret.
+impl std::fmt::Debug for InjectedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let InjectedFile {
+            target,
+            uid,
+            gid,
+            mode,
+            data,
+        } = self;
+        let (target, length) = (target.display(), data.len());
+        write!(
+            f,
+            "InjectedFile({target} {uid}:{gid} {mode:o}, {length} bytes)"
+        )
+    }
+}
+
+/// A program to run in a container that runs: a health check, or `docker exec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecSpec {
+    /// Program and arguments; the first is looked up in the container's `PATH`.
+    pub args: Vec<String>,
+    /// `NAME=value`, added to the container's own environment; the same name replaces.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Working directory; "" is the container's.
+    #[serde(default)]
+    pub cwd: String,
+    /// As [`ContainerSpec::user`]; "" is the container's.
+    #[serde(default)]
+    pub user: String,
+    /// A terminal. Not built yet: `true` is refused.
+    #[serde(default)]
+    pub tty: bool,
+    /// How many bytes of its output (standard output and error together) are kept, the first ones;
+    /// at most [`MAX_EXEC_OUTPUT`]. The rest is read and dropped.
+    #[serde(default)]
+    pub max_output: usize,
+}
+
 /// One resource limit, as in setrlimit(2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
@@ -197,13 +315,15 @@ pub struct Rlimit {
 }
 
 /// Which system calls the container may make.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
-    /// Docker's default allow-list for the native architecture.
+    /// Docker's default allow-list for the native architecture; nothing when privileged.
     #[default]
     Default,
     /// No filter.
     Unconfined,
+    /// A profile in Docker's JSON format; its rules for the native architecture.
+    Custom(String),
 }
 
 /// Cgroup limits; `None` is unlimited.
@@ -289,6 +409,14 @@ impl ContainerSpec {
             mounts: Vec::new(),
             readonly_root: false,
             init: false,
+            tty: false,
+            open_stdin: false,
+            groups: Vec::new(),
+            devices: Vec::new(),
+            privileged: false,
+            selinux_label: None,
+            apparmor_profile: None,
+            files: Vec::new(),
             no_new_privileges: false,
             cap_add: Vec::new(),
             cap_drop: Vec::new(),

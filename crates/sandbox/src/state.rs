@@ -48,6 +48,19 @@ pub struct Exit {
     pub error: String,
 }
 
+/// How a program that ran in a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecResult {
+    /// The program's exit status, or 128 plus the signal that killed it.
+    pub exit_code: i32,
+    /// The first bytes of its standard output and error together, in the order of writing; base64 in
+    /// JSON.
+    #[serde(with = "crate::base64_bytes")]
+    pub output: Vec<u8>,
+    /// Whether it wrote more than was asked to keep.
+    pub truncated: bool,
+}
+
 /// What the supervisor reports by itself. `Exited` comes again on each new connection until it is
 /// acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use common::Host;
 use sandbox::ContainerSpec;
-use sandbox::spec::{Mount, Propagation, Rootfs};
+use sandbox::spec::{Mount, Propagation, ReadOnlyRecursion, Rootfs};
 
 fn bind(source: &Path, target: &str, readonly: bool) -> Mount {
     Mount::Bind {
+        readonly_recursive: ReadOnlyRecursion::IfPossible,
         source: source.to_owned(),
         target: target.into(),
         readonly,
@@ -208,6 +209,7 @@ async fn later_mounts_of_the_host_arrive_only_with_slave() {
         ("/slave", Propagation::Rslave),
     ] {
         spec.mounts.push(Mount::Bind {
+            readonly_recursive: ReadOnlyRecursion::IfPossible,
             source: shared.clone(),
             target: target.into(),
             readonly: false,

@@ -101,6 +101,40 @@ impl StartError {
     }
 }
 
+/// Why a program does not run in a container, or is not known to have ended.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ExecError {
+    /// The container is being set up, or has ended.
+    #[error("{0}")]
+    NotRunning(String),
+    /// The spec asks for something that cannot be; nothing was tried.
+    #[error("{0}")]
+    InvalidSpec(String),
+    /// The program cannot be executed; the text says why.
+    #[error("{message}")]
+    Failed {
+        /// In Docker's words where Docker has them.
+        message: String,
+        /// Docker's: 127 not found, 126 not executable, 128 anything else.
+        exit_code: i32,
+    },
+    /// There is no such container, or the connection failed; with it the program is killed.
+    #[error(transparent)]
+    Client(ClientError),
+}
+
+pub(super) fn exec_error(refusal: Refusal) -> ExecError {
+    match refusal.kind {
+        RefusalKind::NotRunning => ExecError::NotRunning(refusal.message),
+        RefusalKind::InvalidSpec => ExecError::InvalidSpec(refusal.message),
+        RefusalKind::SetupFailed => ExecError::Failed {
+            message: refusal.message,
+            exit_code: refusal.exit_code,
+        },
+        _ => ExecError::Client(unexpected(Err(refusal))),
+    }
+}
+
 pub(super) fn unexpected(reply: Result<Reply, Refusal>) -> ClientError {
     match reply {
         Err(refusal) if refusal.kind == RefusalKind::NoSuchContainer => {

@@ -7,6 +7,7 @@
 
 mod connect;
 mod error;
+mod exec;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +21,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 pub use connect::SupervisorConfig;
-pub use error::{ClientError, ConnectError, StartError};
+pub use error::{ClientError, ConnectError, ExecError, StartError};
+pub use exec::ExecHandle;
 
 use connect::{Attempt, Connected};
 use error::{start_error, unexpected};
@@ -29,7 +31,7 @@ use crate::protocol::{
     self, FrameError, HEADER, Refusal, Reply, Request, RequestFrame, SOCKET_NAME, ServerFrame,
 };
 use crate::spec::ContainerSpec;
-use crate::state::{ContainerState, Event};
+use crate::state::{ContainerState, Event, ExecResult};
 
 /// Requests that may wait to be written; more make the callers wait.
 const WRITE_QUEUE: usize = 64;
@@ -46,14 +48,18 @@ pub struct Started {
 
 type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
 
-/// `None` once the connection is lost.
-type Pending = Arc<Mutex<Option<HashMap<u64, ReplySender>>>>;
+/// Who waits for what, by the request's number; `None` once the connection is lost.
+type Waiting<T> = Arc<Mutex<Option<HashMap<u64, T>>>>;
+type Pending = Waiting<ReplySender>;
+type Execs = Waiting<oneshot::Sender<ExecResult>>;
 
 /// A connection to the supervisor; clones share it. It is closed when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     requests: mpsc::Sender<Vec<u8>>,
     pending: Pending,
+    /// Programs in containers whose end is awaited.
+    execs: Execs,
     next_seq: Arc<AtomicU64>,
     pid: i32,
 }
@@ -145,7 +151,18 @@ impl Supervisor {
     }
 
     async fn request(&self, request: Request) -> Result<Result<Reply, Refusal>, ClientError> {
-        let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
+        self.request_as(self.next_seq(), request).await
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn request_as(
+        &self,
+        seq: u64,
+        request: Request,
+    ) -> Result<Result<Reply, Refusal>, ClientError> {
         let frame = protocol::encode(&RequestFrame { seq, request })
             .map_err(|error| ClientError::Unsendable(error.to_string()))?;
         let (sender, receiver) = oneshot::channel();
@@ -167,13 +184,15 @@ impl Supervisor {
     /// Over a connection whose greeting was read.
     fn new(pid: i32, reader: BufReader<OwnedReadHalf>, writer: OwnedWriteHalf) -> Connected {
         let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
+        let execs: Execs = Arc::new(Mutex::new(Some(HashMap::new())));
         let (events, event_receiver) = mpsc::unbounded_channel();
         let (requests, request_receiver) = mpsc::channel(WRITE_QUEUE);
-        tokio::spawn(read_frames(reader, pending.clone(), events));
+        tokio::spawn(read_frames(reader, pending.clone(), execs.clone(), events));
         tokio::spawn(write_frames(writer, request_receiver));
         let supervisor = Supervisor {
             requests,
             pending,
+            execs,
             next_seq: Arc::new(AtomicU64::new(1)),
             pid,
         };
@@ -201,8 +220,8 @@ impl Drop for PendingEntry<'_> {
     }
 }
 
-fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, Option<HashMap<u64, ReplySender>>> {
-    pending
+fn lock<T>(waiting: &Waiting<T>) -> std::sync::MutexGuard<'_, Option<HashMap<u64, T>>> {
+    waiting
         .lock()
         .expect("no code panics while it holds this lock")
 }
@@ -227,6 +246,7 @@ async fn read_frame(reader: &mut BufReader<OwnedReadHalf>) -> Result<ServerFrame
 async fn read_frames(
     mut reader: BufReader<OwnedReadHalf>,
     pending: Pending,
+    execs: Execs,
     events: mpsc::UnboundedSender<Event>,
 ) {
     loop {
@@ -242,6 +262,13 @@ async fn read_frames(
                 // The daemon may have stopped listening to events.
                 let _ = events.send(Event::Exited { id, exit });
             }
+            Ok(ServerFrame::ExecEnded { exec, result }) => {
+                let waiting = lock(&execs).as_mut().and_then(|e| e.remove(&exec));
+                if let Some(waiting) = waiting {
+                    // The asker may have given up.
+                    let _ = waiting.send(result);
+                }
+            }
             Ok(ServerFrame::Hello { .. }) => {}
             Err(error) => {
                 tracing::debug!(%error, "the connection to the supervisor ended");
@@ -250,6 +277,7 @@ async fn read_frames(
         }
     }
     lock(&pending).take();
+    lock(&execs).take();
     let _ = events.send(Event::SupervisorLost);
 }
 

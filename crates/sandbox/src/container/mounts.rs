@@ -56,6 +56,7 @@ pub(super) fn prepare(spec: &ContainerSpec) -> Result<Vec<Prepared>, SetupError>
                 readonly,
                 recursive,
                 propagation,
+                readonly_recursive: _,
             } => bind(source, target, *readonly, *recursive, *propagation)?,
             Mount::Tmpfs {
                 target,

@@ -4,11 +4,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::protocol::{self, HEADER, MAX_FRAME, RequestFrame, ServerFrame};
+use crate::protocol::{self, HEADER, RequestFrame, ServerFrame};
 
 /// Bytes that may wait for a client that does not read. It is cut off then: exits are kept until
-/// they are acknowledged, so it loses nothing when it comes back.
-const MAX_UNREAD: usize = 2 * MAX_FRAME;
+/// they are acknowledged, so it loses nothing when it comes back. A list of some 20000 containers
+/// fits. 16 MiB.
+const MAX_UNREAD: usize = 16 << 20;
 
 /// A client's connection.
 pub(super) struct Connection {

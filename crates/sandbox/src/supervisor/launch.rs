@@ -62,6 +62,23 @@ impl Launcher {
         if spec.init {
             return Err("an init process (--init) is not supported yet".into());
         }
+        let unbuilt = [
+            (spec.tty, "a terminal (--tty)"),
+            (spec.open_stdin, "an open standard input"),
+            (!spec.groups.is_empty(), "supplementary groups"),
+            (!spec.devices.is_empty(), "devices"),
+            (spec.privileged, "a privileged container"),
+            (spec.selinux_label.is_some(), "an SELinux label"),
+            (spec.apparmor_profile.is_some(), "an AppArmor profile"),
+            (!spec.files.is_empty(), "files (secrets and configs)"),
+            (
+                matches!(spec.seccomp, Seccomp::Custom(_)),
+                "a seccomp profile",
+            ),
+        ];
+        if let Some((_, what)) = unbuilt.into_iter().find(|(asked, _)| *asked) {
+            return Err(format!("{what} is not supported yet"));
+        }
         let Rootfs::Overlay {
             lower,
             upper,
@@ -137,8 +154,8 @@ impl Launcher {
     ) -> ! {
         // Other sets are compiled here, where the memory goes with the child.
         let own_filter;
-        let filter = match spec.seccomp {
-            Seccomp::Unconfined => None,
+        let filter = match &spec.seccomp {
+            Seccomp::Unconfined | Seccomp::Custom(_) => None,
             Seccomp::Default if capabilities == capabilities::DEFAULT => {
                 Some(self.default_filter.as_slice())
             }

@@ -305,6 +305,10 @@ impl Server {
             Request::KillAll { id } => self.kill_all(&id),
             Request::Acknowledge { id } => self.acknowledge(&id),
             Request::Shutdown => self.shutdown(asker),
+            Request::Exec { .. } | Request::KillExec { .. } => Err(Refusal::new(
+                RefusalKind::InvalidSpec,
+                "running a program in a container is not supported yet",
+            )),
         };
         self.reply(asker, result);
     }
