@@ -62,10 +62,20 @@ impl ExecHandle {
 }
 
 impl Supervisor {
+    /// Runs a program in a container to its end, see [`Supervisor::start_exec`]. Giving up (a
+    /// time-out) kills it.
+    pub async fn exec(&self, container_id: &str, spec: ExecSpec) -> Result<ExecResult, ExecError> {
+        self.start_exec(container_id, spec).await?.wait().await
+    }
+
     /// Runs a program in a container that runs, with the namespaces, cgroup, capabilities and filter
     /// of the container. Returns when it has been executed; giving up before that kills it. The
     /// container's end ends it, and so does the end of this connection.
-    pub async fn exec(&self, container_id: &str, spec: ExecSpec) -> Result<ExecHandle, ExecError> {
+    pub async fn start_exec(
+        &self,
+        container_id: &str,
+        spec: ExecSpec,
+    ) -> Result<ExecHandle, ExecError> {
         let seq = self.next_seq();
         let (sender, receiver) = oneshot::channel();
         lock(&self.execs)
@@ -101,7 +111,7 @@ impl Supervisor {
         }
     }
 
-    /// Kills a program that [`Supervisor::exec`] started on this connection, by
+    /// Kills a program that [`Supervisor::start_exec`] started on this connection, by
     /// [`ExecHandle::id`]. One that ended already is no error.
     pub async fn kill_exec(&self, exec_id: u64) -> Result<(), ClientError> {
         self.done(Request::KillExec { exec: exec_id }).await
