@@ -76,6 +76,7 @@ impl Store {
             self.requests.insert(AppliedRequest { id, written });
         }
         for event in events {
+            self.touched.note(self.index, event);
             match event {
                 Event::Task {
                     old: Some(old),
@@ -117,29 +118,29 @@ impl Run<'_> {
     fn one(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::CreateCluster(_) | Change::UpdateCluster { .. } | Change::SetTokens { .. } => {
-                self.to_cluster(change)
+                self.change_cluster(change)
             }
             Change::CreateService { .. }
             | Change::UpdateService { .. }
             | Change::SetUpdateStatus { .. }
-            | Change::RemoveService { .. } => self.to_service(change),
+            | Change::RemoveService { .. } => self.change_service(change),
             Change::CreateTask(_)
             | Change::SetDesired { .. }
             | Change::SetReplace { .. }
             | Change::AssignTask { .. }
             | Change::SetTaskStatus { .. }
             | Change::SetFailureCounted { .. }
-            | Change::RemoveTask { .. } => self.to_task(change),
+            | Change::RemoveTask { .. } => self.change_task(change),
             Change::CreateNode(_)
             | Change::UpdateNodeSpec { .. }
             | Change::SetNodeDescription { .. }
             | Change::SetNodeStatus { .. }
             | Change::SetNodeRole { .. }
             | Change::SetNodeManager { .. }
-            | Change::RemoveNode { .. } => self.to_node(change),
+            | Change::RemoveNode { .. } => self.change_node(change),
             Change::CreatePayload(_)
             | Change::UpdatePayload { .. }
-            | Change::RemovePayload { .. } => self.to_payload(change),
+            | Change::RemovePayload { .. } => self.change_payload(change),
         }
     }
 

@@ -65,6 +65,17 @@ impl Failures {
             .map_or(&[], Vec::as_slice)
     }
 
+    pub(crate) fn of(
+        &self,
+        service: &ServiceId,
+        spec_version: u64,
+    ) -> impl Iterator<Item = (&NodeId, &[Timestamp])> {
+        let entry = self.by_service.get(service);
+        let entry = entry.filter(|entry| entry.spec_version == spec_version);
+        let nodes = entry.into_iter().flat_map(|entry| &entry.nodes);
+        nodes.map(|(node, times)| (node, times.as_slice()))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = NodeFailures> {
         self.by_service.iter().flat_map(|(service, entry)| {
             entry.nodes.iter().map(|(node, at)| NodeFailures {

@@ -16,6 +16,7 @@ mod read;
 mod requests;
 mod snapshot;
 mod tables;
+mod touched;
 mod usage;
 
 pub use apply::Applied;
@@ -26,11 +27,13 @@ pub use find::FindError;
 pub use guard::MAX_WANTED_PER_SLOT;
 pub use model::snapshot::{AppliedRequest, NodeFailures, Snapshot};
 pub use requests::MAX_REQUESTS;
-pub use usage::{GenericUse, Usage, fits};
+pub use touched::MAX_TOUCHED;
+pub use usage::{GenericUse, Usage, fits, leaves_room};
 
 use failures::Failures;
 use requests::Requests;
 use tables::Tables;
+use touched::Touched;
 
 /// The replicated state of a cluster as of one log index.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,7 @@ pub struct Store {
     tables: Tables,
     requests: Requests,
     failures: Failures,
+    touched: Touched,
 }
 
 impl Store {

@@ -146,6 +146,28 @@ impl Store {
             .copied()
             .unwrap_or(0)
     }
+    /// Nodes that have tasks of a service as in [`Store::active_on`], by id, each with how many.
+    pub fn active_nodes<'a>(
+        &'a self,
+        service: &ServiceId,
+    ) -> impl Iterator<Item = (&'a NodeId, u64)> + use<'a> {
+        let of_service = self.tables.indexes.services.get(service);
+        let active = of_service.into_iter().flat_map(|s| &s.active);
+        active.map(|(node, count)| (node, *count))
+    }
+    /// Nodes of which something changed after `index` that placement depends on: the object itself, or what is
+    /// placed there. A node may come more than once. Absent when that is not known any more, or not yet.
+    pub fn nodes_touched_since(&self, index: u64) -> Option<impl Iterator<Item = &NodeId>> {
+        self.touched.since(index).filter(|_| index <= self.index)
+    }
+    /// Nodes where tasks of this service and spec version failed, with times as in [`Store::failures_on`].
+    pub fn failures_of(
+        &self,
+        service: &ServiceId,
+        spec_version: u64,
+    ) -> impl Iterator<Item = (&NodeId, &[Timestamp])> {
+        self.failures.of(service, spec_version)
+    }
     /// When tasks of this service and spec version failed on a node, oldest first: the newest
     /// [`crate::MAX_FAILURES_PER_NODE`] (leader's clock).
     pub fn failures_on(

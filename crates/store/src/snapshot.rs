@@ -22,6 +22,7 @@ impl Store {
     pub fn restore(snapshot: Snapshot) -> Store {
         let mut store = Store {
             index: snapshot.index,
+            touched: crate::Touched::from(snapshot.index),
             ..Store::default()
         };
         store.tables.cluster = snapshot.cluster;

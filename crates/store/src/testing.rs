@@ -1,12 +1,13 @@
 //! A store with short words for what tests do to it.
 
 use crate::{Applied, Store};
+use model::cluster::{JoinSecret, RootCa};
 use model::node::{Availability, NodeDescription, NodeSpec, NodeState, NodeStatus};
 use model::service::{Mode, ServiceSpec};
 use model::task::{ResourceRequirements, Resources, TaskSpec};
 use model::{
-    Change, DesiredState, Meta, NewTask, Node, Proposal, Refusal, Role, Task, TaskState,
-    TaskStatus, Timestamp,
+    Change, Cluster, ClusterSpec, DesiredState, Meta, NewTask, Node, Proposal, Refusal, Role, Task,
+    TaskState, TaskStatus, Timestamp,
 };
 use std::sync::Arc;
 
@@ -211,6 +212,22 @@ impl Lab {
             },
         ]);
     }
+}
+
+/// The first change of a cluster's life.
+pub(crate) fn cluster() -> Change {
+    Change::CreateCluster(Box::new(Cluster {
+        id: "c".into(),
+        meta: Meta::default(),
+        spec: ClusterSpec::default(),
+        ca: RootCa {
+            cert_pem: String::new(),
+            key_pem: String::new(),
+        },
+        worker_token: JoinSecret("w".into()),
+        manager_token: JoinSecret("m".into()),
+        tokens: vec![],
+    }))
 }
 
 pub(crate) fn seconds(seconds: u64) -> Timestamp {

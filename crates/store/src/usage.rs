@@ -32,11 +32,13 @@ impl Usage {
 /// Whether `node` can set aside `asked` beside what is `reserved` there. What is not asked for always fits,
 /// also on a node that has come back smaller than what was set aside on it.
 pub fn fits(node: &Node, reserved: Resources, asked: Resources) -> bool {
-    let has = node
-        .description
-        .as_ref()
-        .map(|d| d.resources)
-        .unwrap_or_default();
+    let description = node.description.as_ref();
+    let has = description.map(|d| d.resources).unwrap_or_default();
+    leaves_room(has, reserved, asked)
+}
+
+/// As [`fits`], for a node that has `has`.
+pub fn leaves_room(has: Resources, reserved: Resources, asked: Resources) -> bool {
     let one = |has: i64, reserved: i64, asked: i64| asked <= 0 || asked <= has - reserved;
     one(has.nano_cpus, reserved.nano_cpus, asked.nano_cpus)
         && one(has.memory_bytes, reserved.memory_bytes, asked.memory_bytes)

@@ -5,7 +5,7 @@ use crate::guard::{exists, tokens_are_sound, version};
 use model::{Change, Cluster, Refusal};
 
 impl Run<'_> {
-    pub(super) fn to_cluster(&mut self, change: &Change) -> Result<(), Refusal> {
+    pub(super) fn change_cluster(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::CreateCluster(cluster) => {
                 if let Some(old) = &self.tables.cluster {

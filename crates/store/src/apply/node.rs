@@ -5,7 +5,7 @@ use crate::guard::{exists, version};
 use model::{Change, Node, NodeDescription, NodeId, Refusal};
 
 impl Run<'_> {
-    pub(super) fn to_node(&mut self, change: &Change) -> Result<(), Refusal> {
+    pub(super) fn change_node(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::CreateNode(node) => {
                 if self.tables.nodes.contains_key(&node.id) {

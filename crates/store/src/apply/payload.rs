@@ -6,7 +6,7 @@ use model::{Change, Payload, PayloadSpec, Refusal};
 use std::sync::Arc;
 
 impl Run<'_> {
-    pub(super) fn to_payload(&mut self, change: &Change) -> Result<(), Refusal> {
+    pub(super) fn change_payload(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::CreatePayload(payload) => {
                 if let Some(old) = self.tables.payloads.get(&payload.id) {

@@ -10,7 +10,7 @@ use model::{Service, ServiceId};
 use std::sync::Arc;
 
 impl Run<'_> {
-    pub(super) fn to_service(&mut self, change: &Change) -> Result<(), Refusal> {
+    pub(super) fn change_service(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::CreateService { id, spec } => self.create_service(id, spec),
             Change::UpdateService {

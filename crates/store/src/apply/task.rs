@@ -8,7 +8,7 @@ use model::{DesiredState, Labels, NodeId, Service, Task, TaskId, TaskState, Task
 use std::sync::Arc;
 
 impl Run<'_> {
-    pub(super) fn to_task(&mut self, change: &Change) -> Result<(), Refusal> {
+    pub(super) fn change_task(&mut self, change: &Change) -> Result<(), Refusal> {
         match change {
             Change::CreateTask(new) => self.create_task(new),
             Change::SetDesired { id, desired } => self.set_desired(id, *desired),

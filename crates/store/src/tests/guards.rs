@@ -2,30 +2,14 @@
 
 use crate::testing::*;
 use crate::{MAX_REQUESTS, Store};
-use model::cluster::{JoinSecret, RootCa};
+use model::cluster::JoinSecret;
 use model::control::Written;
 use model::node::{Availability, ManagerStatus, NodeState};
 use model::service::{RevisionCause, UpdateState, UpdateStatus};
 use model::{
-    Change, Cluster, ClusterSpec, DesiredState, Meta, NewTask, NodeSpec, Proposal, Refusal,
-    TaskState, Timestamp,
+    Change, ClusterSpec, DesiredState, NewTask, NodeSpec, Proposal, Refusal, TaskState, Timestamp,
 };
 use std::sync::Arc;
-
-fn cluster() -> Change {
-    Change::CreateCluster(Box::new(Cluster {
-        id: "c".into(),
-        meta: Meta::default(),
-        spec: ClusterSpec::default(),
-        ca: RootCa {
-            cert_pem: String::new(),
-            key_pem: String::new(),
-        },
-        worker_token: JoinSecret("w".into()),
-        manager_token: JoinSecret("m".into()),
-        tokens: vec![],
-    }))
-}
 
 fn update(version: u64, name: &str) -> Change {
     Change::UpdateService {

@@ -1,3 +1,5 @@
 mod guards;
+mod payloads;
 mod random;
 mod reads;
+mod services;

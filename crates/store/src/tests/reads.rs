@@ -218,6 +218,41 @@ fn what_is_remembered_of_failures_is_all_in_the_snapshot() {
     assert_eq!(lab.store.snapshot(), restored.store.snapshot());
 }
 
+#[test]
+fn nodes_are_touched_by_what_placement_depends_on() {
+    let mut lab = Lab::new();
+    let begin = lab.store.index();
+    let touched = |lab: &Lab, index| -> Option<Vec<String>> {
+        let nodes = lab.store.nodes_touched_since(index)?;
+        Some(nodes.map(ToString::to_string).collect())
+    };
+    lab.pending("t");
+    assert_eq!(touched(&lab, begin), Some(vec![]));
+    lab.must([assign("t", "n1")]);
+    let assigned = lab.store.index();
+    lab.must([set_state("t", TaskState::Running)]);
+    assert_eq!(touched(&lab, begin), Some(vec!["n1".into()]));
+    assert_eq!(touched(&lab, assigned), Some(vec![]));
+    lab.must([set_desired("t", DesiredState::Shutdown)]);
+    lab.must([set_state("t", TaskState::Shutdown)]);
+    lab.change_node("n2", Availability::Drain, NodeState::Ready);
+    let all = Some(vec!["n1".into(), "n1".into(), "n2".into()]);
+    assert_eq!(touched(&lab, assigned), all);
+    assert_eq!(touched(&lab, lab.store.index() + 1), None, "not known yet");
+    let restored = Store::restore(lab.store.snapshot());
+    assert!(restored.nodes_touched_since(restored.index()).is_some());
+    assert!(restored.nodes_touched_since(begin).is_none());
+    for round in 0..=crate::MAX_TOUCHED {
+        let state = [NodeState::Down, NodeState::Ready][round % 2];
+        lab.change_node("n1", Availability::Active, state);
+    }
+    assert_eq!(touched(&lab, assigned), None, "not known any more");
+    assert_eq!(
+        touched(&lab, lab.store.index() - 1),
+        Some(vec!["n1".into()])
+    );
+}
+
 #[track_caller]
 fn check_find(lab: &Lab, reference: &str, expected: Result<&str, &str>) {
     let found = lab.store.find_service(reference).map(|s| s.id.to_string());
