@@ -19,8 +19,27 @@ pub async fn inspect(
     session: &mut Session,
     names: &[String],
     format: &InspectFormat,
+    fetch: impl AsyncFnMut(&mut Session, &str) -> Result<Bytes>,
+) -> Result<()> {
+    inspect_pretty(session, names, format, None, fetch).await
+}
+
+/// A form for people, made of what the daemon answered.
+pub type Pretty = fn(&Bytes) -> std::result::Result<String, api_types::DecodeError>;
+
+/// As [`inspect`], in the form for people when one is given.
+pub async fn inspect_pretty(
+    session: &mut Session,
+    names: &[String],
+    format: &InspectFormat,
+    pretty: Option<Pretty>,
     mut fetch: impl AsyncFnMut(&mut Session, &str) -> Result<Bytes>,
 ) -> Result<()> {
+    if pretty.is_some() && format.format.is_some() {
+        return Err(Error::usage(
+            "--format is incompatible with human friendly format: leave --pretty or --format out",
+        ));
+    }
     let template = match format.format.as_deref().filter(|format| !format.is_empty()) {
         None => None,
         Some("json") => Some(Template::parse("{{json .}}")?),
@@ -37,12 +56,17 @@ pub async fn inspect(
             Err(err) => complaints.push(err.to_string()),
         }
     }
-    match &template {
-        None => session.console.line(indented(&found))?,
-        Some(template) => {
+    let wrong = |err: api_types::DecodeError| Error::Transport(err.to_string());
+    match (&template, pretty) {
+        (_, Some(pretty)) => {
             for bytes in &found {
-                let value: Value =
-                    api_types::from_json(bytes).map_err(|err| Error::Transport(err.to_string()))?;
+                session.console.line(pretty(bytes).map_err(wrong)?)?;
+            }
+        }
+        (None, None) => session.console.line(indented(&found))?,
+        (Some(template), None) => {
+            for bytes in &found {
+                let value: Value = api_types::from_json(bytes).map_err(wrong)?;
                 session
                     .console
                     .line(template.render(&value, Missing::Empty)?)?;

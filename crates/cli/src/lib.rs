@@ -15,6 +15,9 @@ pub mod listing;
 pub mod network;
 pub mod node;
 pub mod parse;
+pub mod payload;
+pub mod plan;
+pub mod pretty;
 pub mod reference;
 pub mod resolver;
 pub mod service;
@@ -26,6 +29,8 @@ pub mod tasks;
 pub mod template;
 pub mod times;
 pub mod units;
+pub mod volume;
+pub mod wait;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -47,7 +52,6 @@ const NOT_YET: &[&str] = &[
     "checkpoint",
     "commit",
     "compose",
-    "config",
     "context",
     "cp",
     "create",
@@ -68,7 +72,6 @@ const NOT_YET: &[&str] = &[
     "rm",
     "run",
     "search",
-    "secret",
     "stack",
     "start",
     "stats",
@@ -76,7 +79,6 @@ const NOT_YET: &[&str] = &[
     "top",
     "trust",
     "unpause",
-    "volume",
     "wait",
     "unlock",
     "unlock-key",
@@ -94,11 +96,14 @@ Cluster:
   swarm      Begin, join, change and leave a cluster
   node       The hosts of the cluster
   service    Services and their tasks
+  secret     Files that only containers see
+  config     Files for containers
 
 This host:
   image      Images (also: images, rmi, pull, load, save, import, tag, history)
   container  Containers (also: ps)
   network    Networks
+  volume     Volumes
   events     Show what happens
   info       Show what this host is and has
   inspect    Show all details of anything
@@ -144,6 +149,18 @@ pub enum TopCommand {
         #[command(subcommand)]
         command: service::ServiceCommand,
     },
+    /// Files that only containers see
+    Secret {
+        /// The verb
+        #[command(subcommand)]
+        command: payload::SecretCommand,
+    },
+    /// Files for containers
+    Config {
+        /// The verb
+        #[command(subcommand)]
+        command: payload::ConfigCommand,
+    },
     /// Images
     Image {
         /// The verb
@@ -161,6 +178,12 @@ pub enum TopCommand {
         /// The verb
         #[command(subcommand)]
         command: network::NetworkCommand,
+    },
+    /// Volumes
+    Volume {
+        /// The verb
+        #[command(subcommand)]
+        command: volume::VolumeCommand,
     },
     /// The engine as a whole
     System {
@@ -288,6 +311,9 @@ async fn execute(session: &mut Session, command: &TopCommand) -> Result<()> {
         TopCommand::Swarm { command } => swarm::run(session, command).await,
         TopCommand::Node { command } => node::run(session, command).await,
         TopCommand::Service { command } => service::run(session, command).await,
+        TopCommand::Secret { command } => payload::secret(session, command).await,
+        TopCommand::Config { command } => payload::config(session, command).await,
+        TopCommand::Volume { command } => volume::run(session, command).await,
         TopCommand::Image { command } => image::run(session, command).await,
         TopCommand::Container { command } => container::run(session, command).await,
         TopCommand::Network { command } => network::run(session, command).await,
@@ -355,17 +381,6 @@ fn parent(err: &clap::Error) -> String {
     match words.collect::<Vec<_>>() {
         words if words.is_empty() => "starling".to_owned(),
         words => words.join(" "),
-    }
-}
-
-/// `--pretty` is accepted, so that its refusal is clear.
-pub(crate) fn refuse_pretty(pretty: bool) -> Result<()> {
-    if pretty {
-        Err(Error::usage(
-            "--pretty is not available yet: leave it out for JSON, or choose what to see with --format",
-        ))
-    } else {
-        Ok(())
     }
 }
 

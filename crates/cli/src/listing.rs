@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 pub type Row = Map<String, Value>;
 
 /// What a kind of list looks like.
+#[derive(Debug)]
 pub struct Layout {
     /// Each field with its heading.
     pub headings: &'static [(&'static str, &'static str)],

@@ -719,9 +719,9 @@ fn refusals_are_passed_on() {
         "{}",
         ran.err
     );
-    let ran = run(&daemon, &["service", "inspect", "--pretty", "x"]);
+    let ran = run(&daemon, &["service", "inspect", "--pretty", "-f", "x", "x"]);
     assert!(
-        ran.err.contains("--pretty is not available yet"),
+        ran.err.starts_with("--format is incompatible"),
         "{}",
         ran.err
     );

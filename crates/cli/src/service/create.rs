@@ -1,11 +1,14 @@
 //! `service create`.
 
 use super::flags::SharedFlags;
-use super::{progress, spec};
+use super::own::{OwnCreateFlags, resolve_secret_env};
+use super::progress::{self, Wait};
+use super::spec;
 use crate::error::{Error, Result};
 use crate::parse::{lists, mount, network};
-use crate::session::{Session, filter_query, object};
-use api_types::Filters;
+use crate::payload;
+use crate::plan::DRY_RUN;
+use crate::session::Session;
 use api_types::container::Ulimit;
 use api_types::mount::Mount;
 use api_types::network::NetworkAttachmentConfig;
@@ -14,11 +17,11 @@ use api_types::service::{
     ServiceCreateResponse, ServiceMode, ServiceSpec,
 };
 use api_types::task::{
-    ContainerSpec, DnsConfig, GenericResource, Limit, Placement, PlacementPreference,
+    ContainerSpec, DnsConfig, FileTarget, GenericResource, Limit, Placement, PlacementPreference,
     ResourceRequirements, Resources, TaskSpec,
 };
 use clap::Args;
-use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Flags of `service create`.
@@ -91,11 +94,13 @@ pub struct CreateArgs {
     /// Resources of your own kind kept free for each task, as KIND=NUMBER
     #[arg(long, value_name = "KIND=NUMBER", value_parser = lists::generic_resource)]
     pub generic_resource: Vec<GenericResource>,
-    #[command(flatten)]
-    pub(super) shared: SharedFlags,
     /// The image, then the command to run in it and its arguments
     #[arg(value_name = "IMAGE", required = true, num_args = 1.., trailing_var_arg = true)]
     pub image_and_command: Vec<String>,
+    #[command(flatten)]
+    pub(super) shared: SharedFlags,
+    #[command(flatten)]
+    pub(super) own: OwnCreateFlags,
 }
 
 /// Ports of one flag: a range is several.
@@ -178,6 +183,7 @@ impl CreateArgs {
             ));
         }
         self.shared.apply(&mut spec)?;
+        self.own.apply(&mut spec);
         Ok(spec)
     }
 
@@ -229,10 +235,23 @@ pub(super) async fn create(session: &mut Session, args: &CreateArgs) -> Result<(
     let mut spec = args.spec()?;
     spec.task_template.networks = spec::resolve_networks(session, &args.network).await?;
     attach_files(session, &mut spec, &args.secret, &args.config).await?;
+    resolve_secret_env(session, &mut spec).await?;
     if args.shared.with_registry_auth {
         session.use_registry_auth(&spec::container(&mut spec).image, true)?;
     }
     spec::pin_image(session, &mut spec, !args.shared.no_resolve_image).await?;
+    let plan = &args.shared.own.plan;
+    if plan.dry_run {
+        let answer = session
+            .client
+            .post("/services/create", &[DRY_RUN], Some(&spec))
+            .await?;
+        let of = match spec.name.as_str() {
+            "" => "a new service".to_owned(),
+            name => format!("the new service {name}"),
+        };
+        return plan.write(session, &answer, &of, |_| String::new()).await;
+    }
     let created: ServiceCreateResponse = session
         .client
         .post_json("/services/create", &[], Some(&spec))
@@ -244,7 +263,7 @@ pub(super) async fn create(session: &mut Session, args: &CreateArgs) -> Result<(
     if args.shared.detach == Some(true) {
         return Ok(());
     }
-    progress::wait(session, &created.id, args.shared.quiet).await
+    progress::wait(session, Wait::new(&created.id, args.shared.quiet)).await
 }
 
 /// Finds the ids of secrets and configs, as Docker's client does, and puts them into the spec.
@@ -255,43 +274,44 @@ pub(super) async fn attach_files(
     configs: &[lists::FileReference],
 ) -> Result<()> {
     for secret in secrets {
-        let id = file_id(session, "/secrets", "secret", &secret.source).await?;
+        let id = payload::id_of(session, payload::SECRETS, &secret.source).await?;
         spec::container(spec)
             .secrets
             .push(secret.clone().into_secret(id));
     }
     for config in configs {
-        let id = file_id(session, "/configs", "config", &config.source).await?;
+        let id = payload::id_of(session, payload::CONFIGS, &config.source).await?;
         spec::container(spec)
             .configs
             .push(config.clone().into_config(id));
     }
+    let container = spec::container(spec);
+    let secrets = container.secrets.iter();
+    let configs = container.configs.iter();
+    one_file_each(
+        "secret",
+        secrets.map(|secret| (&secret.file, secret.secret_name.as_str())),
+    )?;
+    one_file_each(
+        "config",
+        configs.map(|config| (&config.file, config.config_name.as_str())),
+    )
+}
+
+/// Two of a kind cannot be the same file.
+fn one_file_each<'a>(
+    kind: &str,
+    files: impl Iterator<Item = (&'a Option<FileTarget>, &'a str)>,
+) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (file, name) in files {
+        if let Some(file) = file
+            && !seen.insert(file.name.as_str())
+        {
+            return Err(Error::usage(format!(
+                "duplicate {kind} target for {name} not allowed"
+            )));
+        }
+    }
     Ok(())
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Named {
-    #[serde(rename = "ID")]
-    id: String,
-    spec: NamedSpec,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct NamedSpec {
-    name: String,
-}
-
-async fn file_id(session: &Session, path: &str, kind: &str, name: &str) -> Result<String> {
-    object(path, name, "")?;
-    let mut filters = Filters::new();
-    filters.add("name", name);
-    let query = filter_query(&filters).unwrap_or_default();
-    let found: Vec<Named> = session.client.get(path, &[("filters", &query)]).await?;
-    // The filter matches beginnings of names.
-    let exact = found.into_iter().find(|item| item.spec.name == name);
-    exact
-        .map(|item| item.id)
-        .ok_or_else(|| Error::usage(format!("{kind} not found: {name}")))
 }

@@ -1,5 +1,6 @@
 //! The flags that `service create` and `service update` share, and what each does to a spec.
 
+use super::own::OwnFlags;
 use super::spec;
 use crate::error::{Error, Result};
 use crate::parse::{unsigned, words};
@@ -7,7 +8,7 @@ use crate::units::{
     parse_bytes, parse_cpus, parse_duration, parse_positive_duration, parse_probe_duration,
 };
 use api_types::service::ServiceSpec;
-use api_types::task::{ContainerSpec, CredentialSpec, Privileges};
+use api_types::task::ContainerSpec;
 use clap::Args;
 use std::num::ParseFloatError;
 
@@ -180,10 +181,10 @@ pub(super) struct ContainerFlags {
     /// Adjust the preference of the OOM killer, -1000 to 1000
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub oom_score_adj: Option<i64>,
-    /// Isolation (only on Windows)
+    /// Isolation technology: 'default' is the only one on Linux
     #[arg(long, value_name = "KIND")]
     pub isolation: Option<String>,
-    /// Credential spec (only on Windows): config://, file:// or registry://
+    /// Account of a service on Windows; refused, as containers here are Linux ones
     #[arg(long, value_name = "SPEC")]
     pub credential_spec: Option<String>,
 }
@@ -206,7 +207,7 @@ pub(super) struct SharedFlags {
     /// Most tasks on one node, 0 for any number
     #[arg(long, value_name = "N", value_parser = unsigned)]
     pub replicas_max_per_node: Option<u64>,
-    /// How other containers find the service: vip or dnsrr
+    /// How other containers find the service: vip or dnsrr (default vip)
     #[arg(long, value_name = "MODE")]
     pub endpoint_mode: Option<String>,
     /// Driver for the containers' output
@@ -231,6 +232,8 @@ pub(super) struct SharedFlags {
     pub(super) update: UpdateFlags,
     #[command(flatten)]
     pub(super) health: HealthFlags,
+    #[command(flatten)]
+    pub(super) own: OwnFlags,
 }
 
 impl SharedFlags {
@@ -241,6 +244,7 @@ impl SharedFlags {
         self.restart.apply(spec);
         self.update.apply(spec);
         self.health.apply(spec::container(spec))?;
+        self.own.apply(spec);
         if let Some(most) = self.replicas_max_per_node {
             spec.task_template
                 .placement
@@ -303,23 +307,21 @@ impl ContainerFlags {
     }
 
     fn apply_credentials(&self, container: &mut ContainerSpec, text: &str) -> Result<()> {
-        let mut spec = CredentialSpec::default();
         match text.split_once("://") {
-            Some(("config", rest)) => rest.clone_into(&mut spec.config),
-            Some(("file", rest)) => rest.clone_into(&mut spec.file),
-            Some(("registry", rest)) => rest.clone_into(&mut spec.registry),
-            _ if text.is_empty() => {}
-            _ => {
-                return Err(Error::usage(
-                    "invalid credential spec: value must be prefixed with \"config://\", \"file://\", or \"registry://\"",
-                ));
+            Some(("config" | "file" | "registry", _)) => Err(Error::usage(
+                "--credential-spec names an account of Windows, and containers here are Linux ones: leave the flag out",
+            )),
+            // What another client set can be taken away.
+            _ if text.is_empty() => {
+                if let Some(privileges) = &mut container.privileges {
+                    privileges.credential_spec = None;
+                }
+                Ok(())
             }
+            _ => Err(Error::usage(
+                "invalid credential spec: value must be prefixed with \"config://\", \"file://\", or \"registry://\"",
+            )),
         }
-        container
-            .privileges
-            .get_or_insert_with(Privileges::default)
-            .credential_spec = (!text.is_empty()).then_some(spec);
-        Ok(())
     }
 
     /// What is added is no longer dropped, and the other way round.

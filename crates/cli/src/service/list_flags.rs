@@ -86,8 +86,8 @@ pub(super) struct ListFlags {
     /// Add a line of /etc/hosts, as NAME:ADDRESS
     #[arg(long, value_name = "NAME:ADDRESS", value_parser = lists::host)]
     pub host_add: Vec<String>,
-    /// Remove a line of /etc/hosts
-    #[arg(long, value_name = "NAME:ADDRESS", value_parser = lists::host)]
+    /// Remove a name from /etc/hosts, of one address or of all
+    #[arg(long, value_name = "NAME[:ADDRESS]")]
     pub host_rm: Vec<String>,
     /// Add a name server
     #[arg(long, value_name = "ADDRESS", value_parser = lists::ip)]
@@ -141,26 +141,69 @@ fn update_list<T: Clone>(
     key: impl Fn(&T) -> String,
     remove: &[String],
 ) {
+    merge(list, add, &key);
+    list.retain(|item| !remove.contains(&key(item)));
+}
+
+/// Takes out, then adds, so that a key in both is there in the end. Docker's client does this where others can be replaced.
+fn replace_in_list<T: Clone>(
+    list: &mut Vec<T>,
+    add: &[T],
+    key: impl Fn(&T) -> String,
+    remove: &[String],
+) {
+    list.retain(|item| !remove.contains(&key(item)));
+    merge(list, add, &key);
+}
+
+fn merge<T: Clone>(list: &mut Vec<T>, add: &[T], key: &impl Fn(&T) -> String) {
     for item in add {
         match list.iter_mut().find(|there| key(there) == key(item)) {
             Some(there) => *there = item.clone(),
             None => list.push(item.clone()),
         }
     }
-    list.retain(|item| !remove.contains(&key(item)));
+}
+
+/// Takes names out of lines of /etc/hosts (`address name alias…`); lines that lose all their names go.
+fn remove_hosts(hosts: &mut Vec<String>, remove: &[String]) {
+    for gone in remove {
+        let (name, address) = gone.split_once([':', '=']).unwrap_or((gone, ""));
+        let address = address.trim_start_matches('[').trim_end_matches(']');
+        *hosts = hosts
+            .iter()
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                let there = words.next()?;
+                if !address.is_empty() && there != address {
+                    return Some(line.clone());
+                }
+                let kept: Vec<&str> = words.filter(|word| *word != name).collect();
+                (!kept.is_empty()).then(|| format!("{there} {}", kept.join(" ")))
+            })
+            .collect();
+    }
+}
+
+/// Whether a port is the one that `--publish-rm` means.
+fn is_port(port: &PortConfig, gone: &PortConfig) -> bool {
+    let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+    gone.target_port == port.target_port
+        && or(&gone.protocol, "tcp") == or(&port.protocol, "tcp")
+        && or(&gone.publish_mode, "ingress") == or(&port.publish_mode, "ingress")
 }
 
 impl ListFlags {
     pub(super) fn apply(&self, spec: &mut ServiceSpec) -> Result<()> {
         update_map(&mut spec.labels, &self.label_add, &self.label_rm);
-        self.apply_container(spec);
+        self.apply_container(spec)?;
         self.apply_placement(spec);
         self.apply_ports(spec);
         self.apply_dns(spec);
         self.apply_generic(spec)
     }
 
-    fn apply_container(&self, spec: &mut ServiceSpec) {
+    fn apply_container(&self, spec: &mut ServiceSpec) -> Result<()> {
         let container = spec::container(spec);
         update_map(
             &mut container.labels,
@@ -168,31 +211,25 @@ impl ListFlags {
             &self.container_label_rm,
         );
         update_map(&mut container.sysctls, &self.sysctl_add, &self.sysctl_rm);
-        update_list(
+        replace_in_list(
             &mut container.env,
             &self.env_add,
             |variable| lists::env_key(variable).to_owned(),
             &self.env_rm,
         );
-        update_list(
-            &mut container.mounts,
-            &self.mount_add,
-            |mount| mount.target.clone(),
-            &self.mount_rm,
-        );
-        update_list(
-            &mut container.groups,
-            &self.group_add,
-            String::clone,
-            &self.group_rm,
-        );
-        update_list(
-            &mut container.hosts,
-            &self.host_add,
-            String::clone,
-            &self.host_rm,
-        );
-        update_list(
+        self.apply_mounts(&mut container.mounts)?;
+        if !self.group_add.is_empty() || !self.group_rm.is_empty() {
+            update_list(
+                &mut container.groups,
+                &self.group_add,
+                String::clone,
+                &self.group_rm,
+            );
+            container.groups.sort();
+        }
+        remove_hosts(&mut container.hosts, &self.host_rm);
+        merge(&mut container.hosts, &self.host_add, &String::clone);
+        replace_in_list(
             &mut container.ulimits,
             &self.ulimit_add,
             |limit| limit.name.clone(),
@@ -204,6 +241,28 @@ impl ListFlags {
         container
             .configs
             .retain(|config| !self.config_rm.contains(&config.config_name));
+        if !self.ulimit_add.is_empty() || !self.ulimit_rm.is_empty() {
+            container.ulimits.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(())
+    }
+
+    fn apply_mounts(&self, mounts: &mut Vec<Mount>) -> Result<()> {
+        if self.mount_add.is_empty() && self.mount_rm.is_empty() {
+            return Ok(());
+        }
+        for (index, mount) in self.mount_add.iter().enumerate() {
+            if self.mount_add[..index]
+                .iter()
+                .any(|other| other.target == mount.target)
+            {
+                return Err(Error::usage("duplicate mount target"));
+            }
+        }
+        let target = |mount: &Mount| mount.target.clone();
+        update_list(mounts, &self.mount_add, target, &self.mount_rm);
+        mounts.sort_by(|a, b| (&a.source, &a.target).cmp(&(&b.source, &b.target)));
+        Ok(())
     }
 
     fn apply_placement(&self, spec: &mut ServiceSpec) {
@@ -239,21 +298,8 @@ impl ListFlags {
         }
         let removed: Vec<&PortConfig> = self.publish_rm.iter().flat_map(|ports| &ports.0).collect();
         let list = &mut spec.endpoint_spec.get_or_insert_default().ports;
-        list.retain(|port| {
-            !removed
-                .iter()
-                .any(|gone| gone.target_port == port.target_port && gone.protocol == port.protocol)
-        });
-        for port in self
-            .publish_add
-            .iter()
-            .flat_map(|ports| &ports.0)
-            .filter(|port| {
-                !removed.iter().any(|gone| {
-                    gone.target_port == port.target_port && gone.protocol == port.protocol
-                })
-            })
-        {
+        list.retain(|port| !removed.iter().any(|gone| is_port(port, gone)));
+        for port in self.publish_add.iter().flat_map(|ports| &ports.0) {
             if !list.contains(port) {
                 list.push(port.clone());
             }
@@ -331,6 +377,7 @@ impl ListFlags {
             kind,
             &self.generic_resource_rm,
         );
+        list.sort_by_key(kind);
         Ok(())
     }
 

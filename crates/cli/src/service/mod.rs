@@ -5,7 +5,11 @@ mod flags;
 mod list;
 mod list_flags;
 mod logs;
+mod own;
+mod pretty;
 mod progress;
+mod revisions;
+mod running;
 mod spec;
 mod update;
 
@@ -14,10 +18,13 @@ mod tests;
 
 pub use create::CreateArgs;
 pub use logs::LogsArgs;
+pub(crate) use progress::ended;
+pub use revisions::{HistoryArgs, RollbackArgs};
+pub use running::{RebalanceArgs, RestartArgs, RunArgs};
 pub use update::UpdateArgs;
 
 use crate::error::Result;
-use crate::inspect::{InspectFormat, inspect};
+use crate::inspect::{InspectFormat, Pretty, inspect_pretty};
 use crate::listing::Format;
 use crate::session::{Session, object};
 use crate::tasks::PsFlags;
@@ -45,8 +52,19 @@ pub enum ServiceCommand {
     Rm(RmArgs),
     /// Show what a service or a task wrote
     Logs(LogsArgs),
-    /// Go back to the spec before the last update
+    /// Go back to the spec before the last update, or to an older one
     Rollback(RollbackArgs),
+    /// List the specs that a service had
+    History(HistoryArgs),
+    /// Replace tasks by new ones of the same spec
+    Restart(RestartArgs),
+    /// End all tasks of services; 'start' brings them back
+    Stop(RunArgs),
+    /// Run stopped services again
+    Start(RunArgs),
+    /// Even tasks out over the nodes
+    #[command(after_help = "Example:\n  starling service rebalance --dry-run")]
+    Rebalance(RebalanceArgs),
 }
 
 /// Flags of `service ls`.
@@ -75,7 +93,7 @@ pub struct InspectArgs {
     /// The services
     #[arg(required = true, value_name = "SERVICE")]
     pub services: Vec<String>,
-    /// A form for people (not available yet)
+    /// A form for people
     #[arg(long)]
     pub pretty: bool,
     #[command(flatten)]
@@ -101,20 +119,6 @@ pub struct RmArgs {
     pub services: Vec<String>,
 }
 
-/// Flags of `service rollback`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct RollbackArgs {
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-    /// Return at once, do not wait for the service to converge
-    #[arg(short = 'd', long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flags::flag)]
-    pub detach: Option<bool>,
-    /// Do not show progress
-    #[arg(short = 'q', long)]
-    pub quiet: bool,
-}
-
 /// Does one of them.
 pub async fn run(session: &mut Session, command: &ServiceCommand) -> Result<()> {
     match command {
@@ -122,8 +126,8 @@ pub async fn run(session: &mut Session, command: &ServiceCommand) -> Result<()> 
         ServiceCommand::Ls(args) => list::list(session, args).await,
         ServiceCommand::Ps(args) => list::ps(session, args).await,
         ServiceCommand::Inspect(args) => {
-            crate::refuse_pretty(args.pretty)?;
-            inspect(session, &args.services, &args.format, inspect_one).await
+            let pretty = args.pretty.then_some(pretty::service as Pretty);
+            inspect_pretty(session, &args.services, &args.format, pretty, inspect_one).await
         }
         ServiceCommand::Update(args) => update::update(session, args).await,
         ServiceCommand::Scale(args) => update::scale(session, &args.services, args.detach).await,
@@ -139,9 +143,12 @@ pub async fn run(session: &mut Session, command: &ServiceCommand) -> Result<()> 
                 .await
         }
         ServiceCommand::Logs(args) => logs::logs(session, args).await,
-        ServiceCommand::Rollback(args) => {
-            update::rollback(session, &args.service, args.detach, args.quiet).await
-        }
+        ServiceCommand::Rollback(args) => revisions::rollback(session, args).await,
+        ServiceCommand::History(args) => revisions::history(session, args).await,
+        ServiceCommand::Restart(args) => running::restart(session, args).await,
+        ServiceCommand::Stop(args) => running::stop(session, args).await,
+        ServiceCommand::Start(args) => running::start(session, args).await,
+        ServiceCommand::Rebalance(args) => running::rebalance(session, args).await,
     }
 }
 

@@ -1,19 +1,24 @@
-//! `service update`, `scale` and `rollback`: read the spec, change it, write it back under the version that was read.
+//! `service update` and `scale`: read the spec, change it, write it back under the version that was read.
 
 use super::create::attach_files;
 use super::flags::SharedFlags;
 use super::list_flags::ListFlags;
-use super::{progress, spec};
+use super::own::{OwnUpdateFlags, resolve_secret_env};
+use super::progress::{self, Wait};
+use super::revisions::{RollbackArgs, rollback};
+use super::spec;
 use crate::error::{Error, Result};
 use crate::parse::words;
+use crate::plan::DRY_RUN;
 use crate::session::{Session, object};
 use api_types::service::{Service, ServiceMode, ServiceSpec, ServiceUpdateResponse};
+use api_types::starling::{Change, Plan};
 use clap::Args;
 
 /// Flags of `service update`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(
-    after_help = "Examples:\n  starling service update -f web                     restart every task, one after the other\n  starling service update --image nginx:1.28 web\n  starling service update --update-order start-first --update-parallelism 2 -f web\n  starling service update --env-add LEVEL=debug --env-rm OLD web"
+    after_help = "Examples:\n  starling service update -f web                     restart every task, one after the other\n  starling service update --image nginx:1.28 web\n  starling service update --update-order start-first --update-parallelism 2 -f web\n  starling service update --env-add LEVEL=debug --env-rm OLD web\n  starling service update --image nginx:1.28 --dry-run web"
 )]
 pub struct UpdateArgs {
     /// The service
@@ -35,6 +40,8 @@ pub struct UpdateArgs {
     pub(super) shared: SharedFlags,
     #[command(flatten)]
     pub(super) lists: ListFlags,
+    #[command(flatten)]
+    pub(super) own: OwnUpdateFlags,
 }
 
 impl UpdateArgs {
@@ -47,17 +54,30 @@ impl UpdateArgs {
             spec::container(spec).args.clone_from(&args.0);
         }
         self.shared.apply(spec)?;
+        self.own.apply(spec)?;
         set_replicas(
             &mut spec.mode,
             self.shared.replicas,
             self.shared.max_concurrent,
         )?;
+        if self.shared.replicas.is_some() {
+            no_longer_stopped(spec);
+        }
         self.lists.apply(spec)?;
         if self.force {
             // Only its difference counts; a counter that turns around differs too.
             spec.task_template.force_update = spec.task_template.force_update.wrapping_add(1);
         }
         Ok(())
+    }
+}
+
+/// Whoever says how many tasks a stopped service has wants it to run.
+fn no_longer_stopped(spec: &mut ServiceSpec) {
+    if let Some(ours) = &mut spec.starling
+        && ours.stopped.value().is_some()
+    {
+        ours.stopped = Change::Clear;
     }
 }
 
@@ -90,7 +110,7 @@ fn set_replicas(
     Ok(())
 }
 
-async fn read(session: &Session, name: &str) -> Result<Service> {
+pub(super) async fn read(session: &Session, name: &str) -> Result<Service> {
     session
         .client
         .get(
@@ -100,17 +120,33 @@ async fn read(session: &Session, name: &str) -> Result<Service> {
         .await
 }
 
-async fn write(session: &mut Session, service: &Service, more: &[(&str, &str)]) -> Result<()> {
+/// Posts the spec of a service under its version, and answers what came back.
+pub(super) async fn post(
+    session: &Session,
+    service: &Service,
+    more: &[(&str, &str)],
+) -> Result<bytes::Bytes> {
     let version = service.version.index.to_string();
     let query = [more, &[("version", version.as_str())]].concat();
-    let answer: ServiceUpdateResponse = session
+    let path = object("/services", &service.id, "/update")?;
+    session
         .client
-        .post_json(
-            &object("/services", &service.id, "/update")?,
-            &query,
-            Some(&service.spec),
-        )
-        .await?;
+        .post(&path, &query, Some(&service.spec))
+        .await
+}
+
+/// As [`post`], and passes the daemon's warnings on.
+pub(super) async fn write(
+    session: &mut Session,
+    service: &Service,
+    more: &[(&str, &str)],
+) -> Result<()> {
+    let answer = post(session, service, more).await?;
+    let answer: ServiceUpdateResponse =
+        api_types::from_json(&answer).map_err(|err| Error::Answer {
+            path: "/services/update".to_owned(),
+            why: err.to_string(),
+        })?;
     for warning in answer.warnings.unwrap_or_default() {
         session.console.complain(warning);
     }
@@ -120,79 +156,82 @@ async fn write(session: &mut Session, service: &Service, more: &[(&str, &str)]) 
 /// Changes a service, and waits until it runs again, unless told not to.
 pub(super) async fn update(session: &mut Session, args: &UpdateArgs) -> Result<()> {
     if args.rollback {
-        let blank = UpdateArgs {
-            service: args.service.clone(),
-            rollback: true,
-            ..UpdateArgs::default()
-        };
-        let allowed = UpdateArgs {
-            shared: SharedFlags {
-                detach: args.shared.detach,
-                quiet: args.shared.quiet,
-                ..SharedFlags::default()
-            },
-            ..blank
-        };
-        if format!("{args:?}") != format!("{allowed:?}") {
-            return Err(Error::usage(
-                "other flags may not be combined with --rollback",
-            ));
-        }
-        return rollback(
-            session,
-            &args.service,
-            args.shared.detach,
-            args.shared.quiet,
-        )
-        .await;
+        return rollback(session, &only_rollback(args)?).await;
     }
     let mut service = read(session, &args.service).await?;
+    if let Some(wanted) = args.own.if_version
+        && wanted != service.version.index
+    {
+        return Err(Error::Failed(format!(
+            "service {} changed since version {wanted}, it is at version {} now: nothing was done; look at it again with 'starling service update --dry-run'",
+            args.service, service.version.index
+        )));
+    }
     args.apply(&mut service.spec)?;
-    args.lists
-        .apply_networks(session, &mut service.spec)
-        .await?;
-    attach_files(
-        session,
-        &mut service.spec,
-        &args.lists.secret_add,
-        &args.lists.config_add,
-    )
-    .await?;
-    if args.shared.with_registry_auth {
-        session.use_registry_auth(&spec::container(&mut service.spec).image, true)?;
-    }
-    if args.image.is_some() {
-        spec::pin_image(session, &mut service.spec, !args.shared.no_resolve_image).await?;
-    }
+    complete(session, args, &mut service.spec).await?;
     // With new credentials there is no question where the old ones come from.
     let keep: &[(&str, &str)] = if args.shared.with_registry_auth {
         &[]
     } else {
         &[("registryAuthFrom", "spec")]
     };
+    let plan = &args.shared.own.plan;
+    if plan.dry_run {
+        let answer = post(session, &service, &[keep, &[DRY_RUN]].concat()).await?;
+        let apply = |plan: &Plan| {
+            format!(
+                "To do exactly this, and only if nothing changes meanwhile: the same command with --if-version {} in place of --dry-run",
+                plan.version
+            )
+        };
+        let of = format!("an update of {}", args.service);
+        return plan.write(session, &answer, &of, apply).await;
+    }
     write(session, &service, keep).await?;
     session.console.line(&args.service)?;
     if args.shared.detach == Some(true) {
         return Ok(());
     }
-    progress::wait(session, &args.service, args.shared.quiet).await
+    progress::wait(session, Wait::new(&args.service, args.shared.quiet)).await
 }
 
-/// Goes back to the spec before the last update.
-pub(super) async fn rollback(
-    session: &mut Session,
-    name: &str,
-    detach: Option<bool>,
-    quiet: bool,
-) -> Result<()> {
-    let service = read(session, name).await?;
-    write(session, &service, &[("rollback", "previous")]).await?;
-    session.console.line(name)?;
-    if detach == Some(true) {
-        Ok(())
-    } else {
-        progress::wait(session, name, quiet).await
+/// What of the update needs the daemon: ids of networks, secrets and configs, and the image's digest.
+async fn complete(session: &mut Session, args: &UpdateArgs, spec: &mut ServiceSpec) -> Result<()> {
+    args.lists.apply_networks(session, spec).await?;
+    let (secrets, configs) = (&args.lists.secret_add, &args.lists.config_add);
+    attach_files(session, spec, secrets, configs).await?;
+    resolve_secret_env(session, spec).await?;
+    if args.shared.with_registry_auth {
+        session.use_registry_auth(&spec::container(spec).image, true)?;
     }
+    if args.image.is_some() {
+        spec::pin_image(session, spec, !args.shared.no_resolve_image).await?;
+    }
+    Ok(())
+}
+
+/// `--rollback` allows next to nothing beside it.
+fn only_rollback(args: &UpdateArgs) -> Result<RollbackArgs> {
+    let mut allowed = UpdateArgs {
+        service: args.service.clone(),
+        rollback: true,
+        ..UpdateArgs::default()
+    };
+    allowed.shared.detach = args.shared.detach;
+    allowed.shared.quiet = args.shared.quiet;
+    allowed.shared.own.plan = args.shared.own.plan.clone();
+    if format!("{args:?}") != format!("{allowed:?}") {
+        return Err(Error::usage(
+            "other flags may not be combined with --rollback",
+        ));
+    }
+    Ok(RollbackArgs {
+        service: args.service.clone(),
+        to: None,
+        detach: args.shared.detach,
+        quiet: args.shared.quiet,
+        plan: args.shared.own.plan.clone(),
+    })
 }
 
 /// Sets the number of tasks of several services, `web=3`.
@@ -221,7 +260,7 @@ pub(super) async fn scale(
     }
     if detach != Some(true) {
         for name in scaled {
-            if let Err(err) = progress::wait(session, &name, false).await {
+            if let Err(err) = progress::wait(session, Wait::new(&name, false)).await {
                 complaints.push(format!("{name}: {err}"));
             }
         }
@@ -260,6 +299,7 @@ async fn scale_one(session: &mut Session, pair: &str) -> Result<(String, u64)> {
             ));
         }
     }
+    no_longer_stopped(&mut service.spec);
     write(session, &service, &[]).await?;
     Ok((name.to_owned(), replicas))
 }

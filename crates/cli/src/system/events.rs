@@ -12,7 +12,9 @@ use http::Method;
 
 /// Flags of `events`.
 #[derive(Debug, Clone, Default, Args)]
-#[command(after_help = "Example:\n  starling events --filter type=service --since 10m")]
+#[command(
+    after_help = "Examples:\n  starling events --filter type=service --since 10m\n  starling events --format json --since-index 4711"
+)]
 pub struct EventsArgs {
     /// Only those that match, as type=, event=, scope=, service=, node=, container= ...
     #[arg(short, long, value_name = "NAME=VALUE")]
@@ -23,6 +25,9 @@ pub struct EventsArgs {
     /// End here
     #[arg(long, value_name = "TIME", value_parser = crate::times::since)]
     pub until: Option<String>,
+    /// Go on behind this index, as '--format json' shows it with each event: nothing is lost or shown twice
+    #[arg(long, value_name = "N", conflicts_with = "since")]
+    pub since_index: Option<u64>,
     /// Format the output: 'json', or a Go TEMPLATE such as '{{.Type}} {{.Action}}'
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
@@ -42,6 +47,8 @@ pub async fn events(session: &mut Session, args: &EventsArgs) -> Result<()> {
         .map(|filters| ("filters", filters.as_str()))
         .collect();
     query.extend(args.since.iter().map(|since| ("since", since.as_str())));
+    let index = args.since_index.map(|index| index.to_string());
+    query.extend(index.iter().map(|index| ("sinceIndex", index.as_str())));
     query.extend(args.until.iter().map(|until| ("until", until.as_str())));
     let mut stream = session
         .client

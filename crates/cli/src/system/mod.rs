@@ -10,8 +10,22 @@ pub use version::{VersionArgs, version};
 
 use crate::error::{Error, Result};
 use crate::inspect::InspectFormat;
+use crate::payload::{CONFIGS, SECRETS};
 use crate::session::Session;
 use clap::{Args, Subcommand};
+
+/// What `inspect` looks for, in this order.
+const KINDS: [&str; 9] = [
+    "container",
+    "image",
+    "network",
+    "volume",
+    "service",
+    "task",
+    "node",
+    "secret",
+    "config",
+];
 
 /// The verbs of the engine.
 #[derive(Debug, Clone, Subcommand)]
@@ -25,11 +39,11 @@ pub enum SystemCommand {
 /// Flags of `inspect`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct InspectArgs {
-    /// Containers, images, networks, services, tasks or nodes
+    /// Containers, images, networks, volumes, services, tasks, nodes, secrets or configs
     #[arg(required = true, value_name = "NAME|ID")]
     pub names: Vec<String>,
     /// Only things of this kind
-    #[arg(long = "type", value_name = "KIND", value_parser = ["container", "image", "network", "service", "task", "node"])]
+    #[arg(long = "type", value_name = "KIND", value_parser = clap::builder::PossibleValuesParser::new(KINDS))]
     pub kind: Option<String>,
     #[command(flatten)]
     pub(crate) format: InspectFormat,
@@ -48,13 +62,16 @@ pub async fn inspect(session: &mut Session, args: &InspectArgs) -> Result<()> {
 
 /// The first kind that has something of this name. Kinds of the cluster do not count on a host that does not manage one.
 async fn find(session: &mut Session, name: &str, only: Option<&str>) -> Result<bytes::Bytes> {
-    for kind in ["container", "image", "network", "service", "task", "node"] {
+    for kind in KINDS {
         if only.is_some_and(|only| only != kind) {
             continue;
         }
         let found = match kind {
             "container" => crate::container::inspect_one(session, name).await,
             "image" => crate::image::inspect_one(session, name).await,
+            "volume" => crate::volume::inspect_one(session, name).await,
+            "secret" => crate::payload::inspect_one(session, SECRETS, name).await,
+            "config" => crate::payload::inspect_one(session, CONFIGS, name).await,
             "network" => crate::network::inspect_one(session, name).await,
             "service" => crate::service::inspect_one(session, name).await,
             "task" => {

@@ -1,13 +1,18 @@
 //! `node`: the hosts of the cluster.
 
+mod drain;
+mod pretty;
+
 use crate::error::{Error, Result};
-use crate::inspect::{InspectFormat, inspect};
+use crate::inspect::{InspectFormat, Pretty, inspect_pretty};
 use crate::listing::{Format, Layout, Row, natural_order, row};
 use crate::parse::lists::key_value;
+use crate::plan::{DRY_RUN, PlanFlags};
 use crate::session::{Session, filter_query, filters, object};
 use crate::table::capitalized;
 use crate::tasks::{self, PsFlags, node_id};
 use api_types::Filters;
+use api_types::starling::{Change, Drain};
 use api_types::swarm::{Node, TlsInfo};
 use api_types::system::Info;
 use api_types::task::Task;
@@ -49,6 +54,13 @@ pub enum NodeCommand {
     Promote(RoleArgs),
     /// Make managers workers
     Demote(RoleArgs),
+    /// Move all tasks away from nodes, and let no new ones come
+    #[command(
+        after_help = "Example:\n  starling node drain --wait --parallelism 1 --order start-first w1"
+    )]
+    Drain(DrainArgs),
+    /// Let tasks run on nodes again
+    Activate(ActivateArgs),
 }
 
 /// Flags of `node ls`.
@@ -67,7 +79,7 @@ pub struct InspectArgs {
     /// The nodes; 'self' is the one that answers
     #[arg(required = true, value_name = "self|NODE")]
     pub nodes: Vec<String>,
-    /// A form for people (not available yet)
+    /// A form for people
     #[arg(long)]
     pub pretty: bool,
     #[command(flatten)]
@@ -102,6 +114,38 @@ pub struct UpdateArgs {
     /// Remove a label
     #[arg(long, value_name = "NAME")]
     pub label_rm: Vec<String>,
+    #[command(flatten)]
+    pub(crate) plan: PlanFlags,
+}
+
+/// Flags of `node drain`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DrainArgs {
+    /// The nodes
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// Stay until no task runs there any more
+    #[arg(long)]
+    pub wait: bool,
+    /// Tasks of a node that move at the same time, 0 for all (default 0)
+    #[arg(long, value_name = "N", value_parser = crate::parse::unsigned)]
+    pub parallelism: Option<u64>,
+    /// Whether a task stops before its successor runs, or after (default stop-first)
+    #[arg(long, value_name = "ORDER", value_parser = ["start-first", "stop-first"])]
+    pub order: Option<String>,
+    /// Longest time to wait, e.g. 10m (default: as long as it takes)
+    #[arg(long, value_name = "DURATION", value_parser = crate::units::parse_positive_duration, requires = "wait")]
+    pub timeout: Option<i64>,
+    #[command(flatten)]
+    pub(crate) plan: PlanFlags,
+}
+
+/// Flags of `node activate`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ActivateArgs {
+    /// The nodes
+    #[arg(required = true, value_name = "NODE")]
+    pub nodes: Vec<String>,
 }
 
 /// Flags of `node rm`.
@@ -128,8 +172,8 @@ pub async fn run(session: &mut Session, command: &NodeCommand) -> Result<()> {
     match command {
         NodeCommand::Ls(args) => list(session, args).await,
         NodeCommand::Inspect(args) => {
-            crate::refuse_pretty(args.pretty)?;
-            inspect(session, &args.nodes, &args.format, inspect_one).await
+            let pretty = args.pretty.then_some(pretty::node as Pretty);
+            inspect_pretty(session, &args.nodes, &args.format, pretty, inspect_one).await
         }
         NodeCommand::Ps(args) => ps(session, args).await,
         NodeCommand::Update(args) => update(session, args).await,
@@ -147,6 +191,18 @@ pub async fn run(session: &mut Session, command: &NodeCommand) -> Result<()> {
         }
         NodeCommand::Promote(args) => change_role(session, &args.nodes, "manager").await,
         NodeCommand::Demote(args) => change_role(session, &args.nodes, "worker").await,
+        NodeCommand::Drain(args) => drain::drain(session, args).await,
+        NodeCommand::Activate(args) => {
+            session
+                .each(&args.nodes, async |session: &mut Session, name: &str| {
+                    let mut node = read(session, name).await?;
+                    "active".clone_into(&mut node.spec.availability);
+                    set_drain(&mut node, None);
+                    write(session, &node).await?;
+                    Ok(name.to_owned())
+                })
+                .await
+        }
     }
 }
 
@@ -258,17 +314,27 @@ async fn read(session: &Session, name: &str) -> Result<Node> {
     session.client.get(&object("/nodes", &id, "")?, &[]).await
 }
 
-async fn write(session: &Session, node: &Node) -> Result<()> {
+async fn post(session: &Session, node: &Node, more: &[(&str, &str)]) -> Result<bytes::Bytes> {
     let version = node.version.index.to_string();
-    session
-        .client
-        .post(
-            &object("/nodes", &node.id, "/update")?,
-            &[("version", &version)],
-            Some(&node.spec),
-        )
-        .await?;
-    Ok(())
+    let query = [more, &[("version", version.as_str())]].concat();
+    let path = object("/nodes", &node.id, "/update")?;
+    session.client.post(&path, &query, Some(&node.spec)).await
+}
+
+async fn write(session: &Session, node: &Node) -> Result<()> {
+    post(session, node, &[]).await.map(drop)
+}
+
+/// How tasks leave the node; none clears what was said before, and says nothing when there was nothing.
+fn set_drain(node: &mut Node, drain: Option<Drain>) {
+    match drain {
+        Some(drain) => node.spec.starling.get_or_insert_default().drain = Change::Set(drain),
+        None => {
+            if let Some(ours) = &mut node.spec.starling {
+                ours.drain = Change::Clear;
+            }
+        }
+    }
 }
 
 async fn update(session: &mut Session, args: &UpdateArgs) -> Result<()> {
@@ -287,6 +353,14 @@ async fn update(session: &mut Session, args: &UpdateArgs) -> Result<()> {
         }
     }
     node.spec.labels.extend(args.label_add.iter().cloned());
+    if args.plan.dry_run {
+        let answer = post(session, &node, &[DRY_RUN]).await?;
+        let of = format!("a change of node {}", args.node);
+        return args
+            .plan
+            .write(session, &answer, &of, |_| String::new())
+            .await;
+    }
     write(session, &node).await?;
     session.console.line(&args.node)
 }

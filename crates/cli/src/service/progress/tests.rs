@@ -1,3 +1,4 @@
+use super::modes::favourites;
 use super::*;
 use crate::board::tests::Shared;
 use crate::client::{Client, Host};
@@ -48,7 +49,7 @@ fn play(looks: &[Look]) -> (String, Option<Result<()>>) {
         console: Console::new(out.clone(), std::io::sink()),
         config: None,
     };
-    let mut watch = Watch::new("web", false);
+    let mut watch = Watch::new(Wait::new("web", false));
     let mut end = None;
     for look in looks {
         end = watch.judge(&mut session, look).unwrap();
@@ -126,7 +127,8 @@ fn of_two_tasks_in_a_slot_the_new_one_counts() {
         task(1, "shutdown", "shutdown", ""),
         task(2, "remove", "running", ""),
     ];
-    let chosen = favourites(&tasks, |task| task.slot, |_| true);
+    let all: Vec<&Task> = tasks.iter().collect();
+    let chosen = favourites(&all, |task| task.slot, |_| true);
     assert_eq!(chosen.len(), 1);
     assert_eq!(chosen[&1].status.state, "starting");
     let (_, end) = play(&[seen(1, tasks.to_vec(), None)]);

@@ -1,5 +1,7 @@
 //! `swarm`: the cluster as a whole.
 
+mod token;
+
 use crate::error::{Error, Result};
 use crate::parse::csv;
 use crate::session::{Session, object};
@@ -22,6 +24,12 @@ pub enum SwarmCommand {
     Join(JoinArgs),
     /// Show or change the tokens with which hosts join
     JoinToken(JoinTokenArgs),
+    /// Make, list and remove tokens that bring labels along
+    Token {
+        /// The verb
+        #[command(subcommand)]
+        command: token::TokenCommand,
+    },
     /// Change the cluster
     Update(UpdateArgs),
     /// Leave the cluster
@@ -97,7 +105,7 @@ fn external_ca(text: &str) -> std::result::Result<ExternalCa, String> {
 }
 
 /// What of the cluster's spec both `init` and `update` can set.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct SpecFlags {
     /// Old tasks kept for each slot (default 5), negative for all
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -105,7 +113,7 @@ pub struct SpecFlags {
     /// Time for which certificates of nodes are valid (default 2160h)
     #[arg(long, value_name = "DURATION", value_parser = parse_positive_duration)]
     pub cert_expiry: Option<i64>,
-    /// Time between signs of life of hosts
+    /// Time between signs of life of hosts (default 5s)
     #[arg(long, value_name = "DURATION", value_parser = parse_positive_duration)]
     pub dispatcher_heartbeat: Option<i64>,
     /// Certificate authorities outside of the cluster, as protocol=cfssl,url=...
@@ -164,7 +172,7 @@ pub struct InitArgs {
     /// Port for the containers' traffic, 0 for 4789
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub data_path_port: u32,
-    /// Whether tasks may run here: active, pause or drain
+    /// Whether tasks may run here: active, pause or drain (default active)
     #[arg(long, value_name = "AVAILABILITY", value_parser = availability)]
     pub availability: Option<String>,
     /// Ranges from which networks take their subnets
@@ -216,7 +224,7 @@ pub struct JoinArgs {
         hide_default_value = true
     )]
     pub data_path_addr: String,
-    /// Whether tasks may run here: active, pause or drain
+    /// Whether tasks may run here: active, pause or drain (default active)
     #[arg(long, value_name = "AVAILABILITY", value_parser = availability)]
     pub availability: Option<String>,
 }
@@ -259,6 +267,7 @@ pub async fn run(session: &mut Session, command: &SwarmCommand) -> Result<()> {
         SwarmCommand::Init(args) => init(session, args).await,
         SwarmCommand::Join(args) => join(session, args).await,
         SwarmCommand::JoinToken(args) => join_token(session, args).await,
+        SwarmCommand::Token { command } => token::run(session, command).await,
         SwarmCommand::Update(args) => update(session, args).await,
         SwarmCommand::Leave(args) => {
             let query: &[(&str, &str)] = if args.force { &[("force", "1")] } else { &[] };
@@ -333,7 +342,16 @@ async fn print_join_command(session: &mut Session, node: &str, role: &str) -> Re
     } else {
         swarm.join_tokens.worker
     };
-    session.console.line(format!("To add a {role} to this swarm, run the following command:\n\n    starling swarm join --token {token} {}\n", manager.addr))
+    session
+        .console
+        .line(join_command(role, &token, &manager.addr))
+}
+
+/// What to do on a host that shall join.
+fn join_command(role: &str, token: &str, address: &str) -> String {
+    format!(
+        "To add a {role} to this swarm, run the following command:\n\n    starling swarm join --token {token} {address}\n"
+    )
 }
 
 async fn print_unlock_key(session: &mut Session) -> Result<()> {
@@ -411,6 +429,11 @@ async fn join_token(session: &mut Session, args: &JoinTokenArgs) -> Result<()> {
 }
 
 async fn update(session: &mut Session, args: &UpdateArgs) -> Result<()> {
+    if args.autolock.is_none() && args.spec == SpecFlags::default() {
+        return Err(Error::usage(
+            "nothing to change: give at least one flag, see 'starling swarm update --help'",
+        ));
+    }
     let mut swarm: Swarm = session.client.get("/swarm", &[]).await?;
     let was_locked = swarm.spec.encryption_config.auto_lock_managers;
     args.spec.apply(&mut swarm.spec);
