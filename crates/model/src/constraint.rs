@@ -84,6 +84,15 @@ impl Constraint {
         })
     }
 
+    /// What it looks at: `node.id`, `node.labels.disk`, …
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+    /// The value that it asks for; absent for one that asks for any other value.
+    pub fn wanted(&self) -> Option<&str> {
+        self.equal.then_some(&self.value)
+    }
+
     /// Whether `node` satisfies it.
     pub fn matches(&self, node: &Node) -> bool {
         let description = node.description.as_ref();
