@@ -1,86 +1,225 @@
 //! Filters: whether a node can take a task of a group. The first one that says no is the reason.
 
-use crate::hosts::Host;
+use crate::labels::LabelKey;
+use model::Node;
 use model::constraint::{self, Constraint};
 use model::node::{Availability, NodeState};
-use model::task::{Platform, Resources, TaskSpec};
+use model::task::{GenericResource, Platform, Resources, TaskSpec};
+use store::GenericUse;
 
-/// Filters in the order in which they are asked, which is Docker's.
+/// Filters in the order in which they are asked, which is Docker's; the policy is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filter {
     Ready,
     Resources,
     Constraint,
     Platform,
+    Policy,
     MaxReplicas,
 }
 
 impl Filter {
-    pub(crate) const ALL: [Filter; 5] = [
+    pub(crate) const ALL: [Filter; 6] = [
         Filter::Ready,
         Filter::Resources,
         Filter::Constraint,
         Filter::Platform,
+        Filter::Policy,
         Filter::MaxReplicas,
     ];
 }
 
 /// What a group asks of a node.
+#[derive(Debug)]
 pub(crate) struct Demand<'a> {
     pub(crate) asked: Resources,
+    pub(crate) generic: &'a [GenericResource],
     /// Absent when they cannot be read: then no node satisfies them.
-    constraints: Option<Vec<Constraint>>,
+    constraints: Option<Constraints>,
     platforms: &'a [Platform],
+    /// It asks for devices or all rights, which a node has to allow.
+    needs_privileges: bool,
     /// 0 is no bound.
-    max_replicas: u64,
+    pub(crate) max_replicas: u64,
+}
+
+/// Constraints by what can tell whether they hold.
+#[derive(Debug, Default)]
+struct Constraints {
+    /// Of roles, platforms and labels, which many nodes share.
+    shared: Vec<Constraint>,
+    /// Of ids, host names and addresses.
+    own: Vec<Constraint>,
+}
+
+/// A node with what is placed there.
+pub(crate) struct Seen<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) reserved: Resources,
+    pub(crate) generic: Option<&'a GenericUse>,
+    /// Active tasks of the service.
+    pub(crate) of_service: u64,
 }
 
 impl<'a> Demand<'a> {
     pub(crate) fn new(spec: &'a TaskSpec) -> Demand<'a> {
         let placement = spec.placement.as_ref();
         let constraints = placement.map_or(&[][..], |p| &p.constraints);
+        let container = &spec.container;
         Demand {
             asked: spec.reservations(),
-            constraints: constraint::parse_all(constraints).ok(),
+            generic: spec.generic_reservations(),
+            constraints: constraint::parse_all(constraints).ok().map(|all| {
+                let is_own = |c: &Constraint| {
+                    ["node.id", "node.hostname", "node.ip"]
+                        .iter()
+                        .any(|key| key.eq_ignore_ascii_case(c.key()))
+                };
+                let (own, shared) = all.into_iter().partition(is_own);
+                Constraints { shared, own }
+            }),
             platforms: placement.map_or(&[], |p| &p.platforms),
+            needs_privileges: container.privileged || !container.devices.is_empty(),
             max_replicas: placement.map_or(0, |p| p.max_replicas),
         }
     }
 
-    /// The filter that refuses `host`, on which `active` tasks of the service are.
-    pub(crate) fn refused_by(&self, host: &Host<'_>, active: u64) -> Option<Filter> {
+    /// The filter that refuses it.
+    pub(crate) fn refused_by(&self, seen: &Seen<'_>) -> Option<Filter> {
         Filter::ALL
             .into_iter()
-            .find(|filter| !self.passes(*filter, host, active))
+            .find(|filter| !self.passes(*filter, seen))
     }
 
-    /// As [`Demand::refused_by`], for a host that passed and has only got fuller since.
-    pub(crate) fn now_refused_by(&self, host: &Host<'_>, active: u64) -> Option<Filter> {
-        [Filter::Resources, Filter::MaxReplicas]
-            .into_iter()
-            .find(|filter| !self.passes(*filter, host, active))
-    }
-
-    fn passes(&self, filter: Filter, host: &Host<'_>, active: u64) -> bool {
-        let node = host.node;
+    fn passes(&self, filter: Filter, seen: &Seen<'_>) -> bool {
+        let node = seen.node;
         match filter {
-            Filter::Ready => {
-                node.status.state == NodeState::Ready
-                    && node.spec.availability == Availability::Active
+            Filter::Ready => takes_tasks(node),
+            Filter::Resources => {
+                store::fits(node, seen.reserved, self.asked) && self.gets_generic(seen)
             }
-            Filter::Resources => host.fits(self.asked),
-            Filter::Constraint => {
-                let constraints = self.constraints.as_ref();
-                constraints.is_some_and(|all| all.iter().all(|c| c.matches(node)))
-            }
-            Filter::Platform => {
-                let has = node.description.as_ref().map(|d| &d.platform);
-                let suits = |wanted| has.is_some_and(|has| runs_on(wanted, has));
-                self.platforms.is_empty() || self.platforms.iter().any(suits)
-            }
-            Filter::MaxReplicas => self.max_replicas == 0 || active < self.max_replicas,
+            Filter::Constraint => self.constraints.as_ref().is_some_and(|c| {
+                let all = c.shared.iter().chain(&c.own);
+                all.into_iter().all(|c| c.matches(node))
+            }),
+            Filter::Platform => self.runs_on(node),
+            Filter::Policy => self.is_allowed_on(node),
+            Filter::MaxReplicas => self.leaves_place(seen.of_service),
         }
     }
+
+    fn gets_generic(&self, seen: &Seen<'_>) -> bool {
+        self.generic.is_empty() || self.claim(seen.node, seen.generic).is_some()
+    }
+
+    /// The generic resources that a task gets on `node`, beside what is in use.
+    pub(crate) fn claim(
+        &self,
+        node: &Node,
+        in_use: Option<&GenericUse>,
+    ) -> Option<Vec<GenericResource>> {
+        match in_use {
+            _ if self.generic.is_empty() => Some(Vec::new()),
+            Some(in_use) => in_use.claim(node, self.generic),
+            None => GenericUse::default().claim(node, self.generic),
+        }
+    }
+
+    /// Whether `node` passes by what it shares with others of its class; `kinds` are the generic resources that
+    /// it has at all.
+    pub(crate) fn suits_class_of(&self, node: &Node, kinds: &[String]) -> bool {
+        let constraints = self.constraints.as_ref();
+        let has_kind = |g: &GenericResource| kinds.contains(&g.kind);
+        constraints.is_some_and(|c| c.shared.iter().all(|c| c.matches(node)))
+            && self.runs_on(node)
+            && self.is_allowed_on(node)
+            && self.generic.iter().all(|g| is_nothing(g) || has_kind(g))
+    }
+
+    /// Whether `node` passes by what is its own alone.
+    pub(crate) fn suits_itself(&self, node: &Node) -> bool {
+        let constraints = self.constraints.as_ref();
+        constraints.is_some_and(|c| c.own.iter().all(|c| c.matches(node)))
+    }
+
+    /// Whether `node` passes all filters but those of what is placed there.
+    pub(crate) fn suits(&self, node: &Node) -> bool {
+        [Filter::Constraint, Filter::Platform, Filter::Policy]
+            .into_iter()
+            .all(|filter| {
+                let seen = Seen {
+                    node,
+                    reserved: Resources::default(),
+                    generic: None,
+                    of_service: 0,
+                };
+                self.passes(filter, &seen)
+            })
+    }
+
+    /// A service with `of_service` active tasks on a node may have one more there.
+    pub(crate) fn leaves_place(&self, of_service: u64) -> bool {
+        self.max_replicas == 0 || of_service < self.max_replicas
+    }
+
+    /// The id, or else the host name, of the only nodes that can pass.
+    pub(crate) fn names_node(&self) -> Option<Named<'_>> {
+        let own = self.constraints.as_ref().map_or(&[][..], |c| &c.own);
+        let wanted = |key: &str| {
+            let with_key = own.iter().filter(|c| c.key().eq_ignore_ascii_case(key));
+            with_key.filter_map(|c| c.wanted()).next()
+        };
+        let id = wanted("node.id").map(Named::Id);
+        id.or_else(|| wanted("node.hostname").map(Named::Host))
+    }
+
+    /// Labels that have to have a value, without case.
+    pub(crate) fn label_values(&self) -> impl Iterator<Item = (LabelKey, String)> {
+        let shared = self.constraints.as_ref().map_or(&[][..], |c| &c.shared);
+        shared.iter().filter_map(|c| {
+            let key = LabelKey::of_constraint(c.key())?;
+            Some((key, c.wanted()?.to_ascii_lowercase()))
+        })
+    }
+
+    /// Labels that its constraints look at.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = LabelKey> {
+        let shared = self.constraints.as_ref().map_or(&[][..], |c| &c.shared);
+        shared
+            .iter()
+            .filter_map(|c| LabelKey::of_constraint(c.key()))
+    }
+
+    fn runs_on(&self, node: &Node) -> bool {
+        let has = node.description.as_ref().map(|d| &d.platform);
+        let suits = |wanted| has.is_some_and(|has| runs_on(wanted, has));
+        self.platforms.is_empty() || self.platforms.iter().any(suits)
+    }
+
+    fn is_allowed_on(&self, node: &Node) -> bool {
+        let allows = || {
+            node.description
+                .as_ref()
+                .is_some_and(|d| d.allows_privileged)
+        };
+        !self.needs_privileges || allows()
+    }
+}
+
+/// How a constraint names a node; compared without case.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Named<'a> {
+    Id(&'a str),
+    Host(&'a str),
+}
+
+/// Whether it takes new tasks at all.
+pub(crate) fn takes_tasks(node: &Node) -> bool {
+    node.status.state == NodeState::Ready && node.spec.availability == Availability::Active
+}
+
+fn is_nothing(asked: &GenericResource) -> bool {
+    matches!(asked.value, model::task::GenericValue::Discrete(n) if n <= 0)
 }
 
 /// Whether an image for `wanted` runs on `has`; what is empty in `wanted` does not matter.

@@ -1,18 +1,31 @@
 //! Which node for each pending task, or the reason there is none. Pure.
 //!
-//! Tasks are taken in groups of one service and spec version: filters run once per group and node, then a heap
-//! hands out the best node for each task. The order is Docker's: nodes where this version did not just fail
-//! again and again, then those with fewer tasks of the service, then those with fewer tasks at all. Tasks that
-//! run are never moved.
+//! Tasks are taken in groups of one service and spec version. The order of nodes is Docker's: along the tree of
+//! spread preferences the branch with the fewest tasks of the service, then nodes where this version did not just
+//! fail again and again, then those with fewer tasks of the service, then those with fewer tasks at all, then by id.
+//! Tasks that run are never moved; [`rebalance`] only says which ones would have to be.
+//!
+//! [`reconcile`] looks at all nodes once per decision. A [`Scheduler`] keeps them in order from one decision to the
+//! next and decides the same.
 #![forbid(unsafe_code)]
 
+mod class;
 mod explain;
 mod filter;
-mod hosts;
+mod index;
+mod labels;
 mod place;
+mod rebalance;
+mod search;
+mod tree;
 
-use hosts::Hosts;
+pub use rebalance::rebalance;
+
+use index::Index;
+use labels::LabelKey;
 use model::{Change, ServiceId, Timestamp};
+use place::{Group, Placer};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use store::{Dirty, Store};
 
@@ -62,37 +75,78 @@ pub struct Decision {
     pub postponed: Vec<ServiceId>,
 }
 
+/// The scheduler with what it remembers of the nodes. It may be made anew at any time: what it remembers is only
+/// faster to have. One of them sees one store, or what that one became.
+#[derive(Clone, Debug, Default)]
+pub struct Scheduler {
+    index: Index,
+}
+
 /// Places the pending tasks that may have a node now, and tells the others why they have none.
 ///
 /// A task that found no node is looked at again when a node changed or a task somewhere gave up its place.
 pub fn reconcile(ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision {
-    let mut decision = Decision::default();
+    Scheduler::default().reconcile(ctx, view, dirty)
+}
+
+impl Scheduler {
+    /// As the function [`reconcile`], which it always agrees with.
+    pub fn reconcile(&mut self, ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision {
+        let mut decision = Decision::default();
+        let groups = groups(ctx, view, dirty, &mut decision.postponed);
+        if groups.is_empty() {
+            return decision;
+        }
+        self.index.follow(view, &labels_of(&groups));
+        let mut placer = Placer::new(view, &mut self.index, ctx.now);
+        for group in &groups {
+            placer.place(group);
+        }
+        decision.changes = placer.changes;
+        self.index.forget_decision(view);
+        decision
+    }
+}
+
+/// The groups to look at, as many as one decision takes. A task makes one change at most.
+fn groups<'a>(
+    ctx: &Context<'_>,
+    view: &'a Store,
+    dirty: &Dirty,
+    postponed: &mut Vec<ServiceId>,
+) -> Vec<Group<'a>> {
     let all = dirty.everything || dirty.room || !dirty.nodes.is_empty();
-    let mut hosts = None;
+    let mut groups = Vec::new();
+    let mut room = ctx.limits.changes_per_decision;
     for (service, spec_version, tasks) in view.pending_groups() {
         if !all && !dirty.services.contains(service) {
             continue;
         }
-        let room = ctx
-            .limits
-            .changes_per_decision
-            .saturating_sub(decision.changes.len());
         if room < tasks.len() {
-            decision.postponed.push(service.clone());
+            postponed.push(service.clone());
         }
-        if room == 0 {
-            continue;
+        let tasks: Vec<_> = tasks.take(room).collect();
+        room -= tasks.len();
+        if !tasks.is_empty() {
+            groups.push(Group {
+                service,
+                spec_version,
+                tasks,
+            });
         }
-        let hosts = hosts.get_or_insert_with(|| Hosts::new(view));
-        let group = place::Group {
-            view,
-            now: ctx.now,
-            service,
-            spec_version,
-        };
-        group.place(hosts, tasks.take(room), &mut decision.changes);
     }
-    decision
+    groups
+}
+
+fn labels_of(groups: &[Group<'_>]) -> BTreeSet<LabelKey> {
+    let specs = groups.iter().filter_map(|g| g.tasks.first());
+    let labels = specs.flat_map(|task| {
+        let demand = filter::Demand::new(&task.spec);
+        let mut labels: Vec<LabelKey> = demand.labels().collect();
+        labels.extend(LabelKey::preferred(task.spec.placement.as_ref()));
+        labels
+    });
+    labels.collect()
 }
 
 #[cfg(test)]

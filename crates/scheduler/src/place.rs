@@ -1,109 +1,166 @@
-//! Placing one group of tasks.
+//! Placing one group of tasks after the other.
 
-use crate::explain::Tally;
-use crate::filter::Demand;
-use crate::hosts::Hosts;
+use crate::class::HostNo;
+use crate::explain::{Reasons, piece};
+use crate::filter::{Demand, Filter, Seen};
+use crate::index::Index;
+use crate::labels::LabelKey;
+use crate::search::{Past, Search};
 use crate::{ASSIGNED_MESSAGE, FAILURE_WINDOW, MAX_FAILURES};
-use model::{Change, Node, ServiceId, Task, TaskState, TaskStatus, Timestamp};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use model::task::GenericResource;
+use model::{Change, Node, NodeId, ServiceId, Task, TaskState, TaskStatus, Timestamp};
+use std::collections::HashMap;
 use std::sync::Arc;
 use store::Store;
 
-/// Tasks of one service and spec version.
+/// Tasks of one service and spec version: they ask for the same.
 pub(crate) struct Group<'a> {
-    pub(crate) view: &'a Store,
-    pub(crate) now: Timestamp,
     pub(crate) service: &'a ServiceId,
     pub(crate) spec_version: u64,
+    /// By slot.
+    pub(crate) tasks: Vec<&'a Arc<Task>>,
 }
 
-/// How good a host is for the next task; the least is taken. Equal ones are taken in the order of their ids.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    keeps_failing: bool,
-    of_service: u64,
-    in_all: u64,
-    host: usize,
+/// One decision in the making.
+pub(crate) struct Placer<'a> {
+    view: &'a Store,
+    index: &'a mut Index,
+    now: Timestamp,
+    /// The service of the last group, and where this decision has placed its tasks: another version of it may be next.
+    last: Option<&'a ServiceId>,
+    placed: HashMap<HostNo, u64>,
+    reasons: Reasons,
+    pub(crate) changes: Vec<Change>,
 }
 
-impl Group<'_> {
-    /// Places `tasks` on `hosts` as long as there is room; the rest is told why.
-    pub(crate) fn place<'t>(
-        &self,
-        hosts: &mut Hosts<'_>,
-        mut tasks: impl Iterator<Item = &'t Arc<Task>>,
-        changes: &mut Vec<Change>,
-    ) {
-        let Some(first) = tasks.next() else { return };
+impl<'a> Placer<'a> {
+    pub(crate) fn new(view: &'a Store, index: &'a mut Index, now: Timestamp) -> Placer<'a> {
+        Placer {
+            view,
+            index,
+            now,
+            last: None,
+            placed: HashMap::new(),
+            reasons: Reasons::default(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Places the tasks as long as there is room; the rest is told why.
+    pub(crate) fn place(&mut self, group: &Group<'a>) {
+        let Some(first) = group.tasks.first() else {
+            return;
+        };
+        if self.last.replace(group.service) != Some(group.service) {
+            self.placed.clear();
+        }
         let demand = Demand::new(&first.spec);
-        let mut tally = Tally::default();
-        let mut ranking = self.rank(hosts, &demand, &mut tally);
-        let mut explanation = None;
-        for task in std::iter::once(first).chain(tasks) {
-            let Some(mut best) = ranking.peek_mut() else {
-                let text = explanation.get_or_insert_with(|| tally.explain());
-                self.explain(task, text, changes);
-                continue;
+        let (bound, free): (Vec<&Arc<Task>>, Vec<&Arc<Task>>) = group.tasks.iter().copied().partition(|t| t.node.is_some());
+        for task in bound {
+            self.place_bound(task, &demand);
+        }
+        self.place_free(group, &demand, &free);
+    }
+
+    fn place_free(&mut self, group: &Group<'a>, demand: &Demand<'_>, tasks: &[&'a Arc<Task>]) {
+        let Some(first) = tasks.first() else { return };
+        let preferred = LabelKey::preferred(first.spec.placement.as_ref());
+        let past = Past {
+            active: self.view.active_nodes(group.service),
+            placed: &self.placed,
+            failing: self.failing_nodes(group),
+            preferred: &preferred,
+        };
+        let mut search = Search::new(self.view, self.index, demand, past);
+        let mut given_to = Vec::new();
+        let mut left = tasks.iter();
+        for task in left.by_ref() {
+            let Some((host, no, given)) = search.next() else {
+                let rest = std::iter::once(task).chain(left);
+                let rest: Vec<&Arc<Task>> = rest.copied().collect();
+                let taken = search.into_taken();
+                self.count(demand, &taken, &given_to);
+                return self.explain(group, demand, &rest);
             };
-            let host = &mut hosts.0[best.0.host];
-            changes.push(self.assign(task, host.node));
-            host.take(demand.asked);
-            best.0.of_service += 1;
-            best.0.in_all += 1;
-            if let Some(filter) = demand.now_refused_by(host, best.0.of_service) {
-                tally.add(filter);
-                std::collections::binary_heap::PeekMut::pop(best);
+            if !given.is_empty() {
+                given_to.push((no, given.clone()));
             }
+            let change = assign(task, &host.node, given, self.now);
+            self.changes.push(change);
         }
+        let taken = search.into_taken();
+        self.count(demand, &taken, &given_to);
     }
 
-    /// The hosts that pass all filters; `tally` counts the others.
-    fn rank(
-        &self,
-        hosts: &Hosts<'_>,
+    /// Counts what a search took as taken.
+    fn count(
+        &mut self,
         demand: &Demand<'_>,
-        tally: &mut Tally,
-    ) -> BinaryHeap<Reverse<Rank>> {
-        let mut ranks = Vec::with_capacity(hosts.0.len());
-        for (index, host) in hosts.0.iter().enumerate() {
-            let of_service = self.view.active_on(self.service, &host.node.id);
-            match demand.refused_by(host, of_service) {
-                Some(filter) => tally.add(filter),
-                None => ranks.push(Reverse(Rank {
-                    keeps_failing: self.keeps_failing_on(host.node),
-                    of_service,
-                    in_all: host.usage.active,
-                    host: index,
-                })),
-            }
+        taken: &[(HostNo, u64)],
+        given: &[(HostNo, Vec<GenericResource>)],
+    ) {
+        for (no, tasks) in taken {
+            self.index.take(*no, demand.asked, *tasks);
+            *self.placed.entry(*no).or_default() += tasks;
         }
-        BinaryHeap::from(ranks)
+        for (no, given) in given {
+            self.index.give(self.view, *no, given);
+        }
+        if !taken.is_empty() {
+            self.reasons.forget();
+        }
     }
 
-    fn keeps_failing_on(&self, node: &Node) -> bool {
-        let failures = self
-            .view
-            .failures_on(self.service, self.spec_version, &node.id);
-        let recent = |at: &&Timestamp| self.now.since(**at) < FAILURE_WINDOW;
-        failures.iter().filter(recent).count() >= MAX_FAILURES
+    /// A task that can only go to one node: the number of replicas there is not asked, since its predecessor counts.
+    fn place_bound(&mut self, task: &Task, demand: &Demand<'_>) {
+        let no = task.node.as_ref().and_then(|id| self.index.find(id));
+        let Some((no, host)) = no.and_then(|no| Some((no, self.index.host(no)?))) else {
+            return self.say(task, &piece(Filter::Ready, 1));
+        };
+        let in_use = self.index.generic_use(self.view, no);
+        let seen = Seen {
+            node: &host.node,
+            reserved: host.usage.reserved,
+            generic: in_use,
+            of_service: 0,
+        };
+        if let Some(filter) = demand.refused_by(&seen) {
+            return self.say(task, &piece(filter, 1));
+        }
+        let given = demand.claim(&host.node, in_use).unwrap_or_default();
+        let change = assign(task, &host.node, given.clone(), self.now);
+        self.changes.push(change);
+        self.count(demand, &[(no, 1)], &[(no, given)]);
     }
 
-    fn assign(&self, task: &Task, node: &Node) -> Change {
-        Change::AssignTask {
-            id: task.id.clone(),
-            node: node.id.clone(),
-            generic: Vec::new(),
-            status: TaskStatus::new(TaskState::Assigned, self.now, ASSIGNED_MESSAGE),
+    fn failing_nodes(&self, group: &Group<'a>) -> impl Iterator<Item = &'a NodeId> + use<'a> {
+        let now = self.now;
+        let failures = self.view.failures_of(group.service, group.spec_version);
+        failures
+            .filter(move |(_, times)| {
+                let recent = |at: &&Timestamp| now.since(**at) < FAILURE_WINDOW;
+                times.iter().filter(recent).count() >= MAX_FAILURES
+            })
+            .map(|(node, _)| node)
+    }
+
+    fn explain(&mut self, group: &Group<'a>, demand: &Demand<'_>, tasks: &[&Arc<Task>]) {
+        let (view, placed) = (self.view, &self.placed);
+        let of_service = |no: HostNo, id: &NodeId| {
+            view.active_on(group.service, id) + placed.get(&no).copied().unwrap_or(0)
+        };
+        let text = self.reasons.explain(view, self.index, demand, of_service);
+        for task in tasks {
+            self.say(task, &text);
         }
     }
 
     /// Says why, unless the task says so already.
-    fn explain(&self, task: &Task, text: &str, changes: &mut Vec<Change>) {
+    fn say(&mut self, task: &Task, text: &str) {
         if task.status.error == text {
             return;
         }
-        changes.push(Change::SetTaskStatus {
+        self.changes.push(Change::SetTaskStatus {
             id: task.id.clone(),
             status: TaskStatus {
                 timestamp: self.now,
@@ -111,5 +168,14 @@ impl Group<'_> {
                 ..task.status.clone()
             },
         });
+    }
+}
+
+fn assign(task: &Task, node: &Node, generic: Vec<GenericResource>, now: Timestamp) -> Change {
+    Change::AssignTask {
+        id: task.id.clone(),
+        node: node.id.clone(),
+        generic,
+        status: TaskStatus::new(TaskState::Assigned, now, ASSIGNED_MESSAGE),
     }
 }

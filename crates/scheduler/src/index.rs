@@ -1,0 +1,259 @@
+//! All nodes as the next decision needs them: by class and load. It follows the store, and can be made from it at
+//! any time; what is decided is counted here until the decision ends.
+
+use crate::class::{Class, ClassNo, Classes, HostNo, Place, Traits};
+use crate::filter::{Demand, Named, takes_tasks};
+use crate::labels::LabelKey;
+use model::task::{GenericResource, Resources};
+use model::{Node, NodeId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use store::{GenericUse, Store, Usage};
+
+/// One node with what is placed there, in the view and by this decision.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) node: Arc<Node>,
+    /// What it has, kept beside the usage so that most checks need not look at the node.
+    pub(crate) has: Resources,
+    pub(crate) usage: Usage,
+    pub(crate) class: ClassNo,
+    pub(crate) is_open: bool,
+}
+
+/// All nodes. Hash maps are only looked up, never walked: nothing depends on their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    /// Index of the log that it shows; absent before it was made.
+    seen: Option<u64>,
+    /// Labels that tell classes apart, in order.
+    keys: Vec<LabelKey>,
+    hosts: Vec<Option<Host>>,
+    free: Vec<HostNo>,
+    by_id: HashMap<NodeId, HostNo>,
+    /// By host name in lower case.
+    by_name: HashMap<String, BTreeSet<HostNo>>,
+    classes: Classes,
+    /// Hosts that this decision has changed.
+    changed: BTreeSet<HostNo>,
+    /// Generic resources in use, of hosts where this decision gave some.
+    generic: HashMap<HostNo, GenericUse>,
+}
+
+impl Index {
+    /// Makes it show `view`, with classes that differ in all of `labels`.
+    pub(crate) fn follow(&mut self, view: &Store, labels: &BTreeSet<LabelKey>) {
+        let knows_all = labels.iter().all(|l| self.keys.binary_search(l).is_ok());
+        let touched = self.seen.filter(|_| knows_all);
+        match touched.and_then(|seen| view.nodes_touched_since(seen)) {
+            Some(touched) => touched.for_each(|id| self.refresh(view, id)),
+            None => self.rebuild(view, labels),
+        }
+        self.seen = Some(view.index());
+    }
+
+    fn rebuild(&mut self, view: &Store, labels: &BTreeSet<LabelKey>) {
+        let mut keys = labels.clone();
+        for service in view.services() {
+            let spec = &service.spec.task;
+            keys.extend(Demand::new(spec).labels());
+            keys.extend(LabelKey::preferred(spec.placement.as_ref()));
+        }
+        *self = Index {
+            keys: keys.into_iter().collect(),
+            ..Index::default()
+        };
+        for node in view.nodes() {
+            self.insert(view, node);
+        }
+    }
+
+    fn refresh(&mut self, view: &Store, id: &NodeId) {
+        let known = self.by_id.get(id).copied();
+        match (known, view.node(id)) {
+            (None, None) => {}
+            (None, Some(node)) => self.insert(view, node),
+            (Some(no), None) => self.remove(no),
+            (Some(no), Some(node)) => {
+                let is_same = self.hosts[no as usize]
+                    .as_ref()
+                    .is_some_and(|host| Arc::ptr_eq(&host.node, node));
+                if is_same {
+                    self.set_usage(no, view.node_usage(id));
+                } else {
+                    self.remove(no);
+                    self.insert(view, node);
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, view: &Store, node: &Arc<Node>) {
+        let no = self.free.pop().unwrap_or_else(|| {
+            self.hosts.push(None);
+            HostNo::try_from(self.hosts.len() - 1).expect("fewer nodes than 2^32")
+        });
+        let usage = view.node_usage(&node.id);
+        let is_open = takes_tasks(node);
+        let traits = Traits::of(node, &self.keys);
+        let place = Place::new(node, usage.active, no);
+        let class = self.classes.add(traits, place, is_open);
+        let description = node.description.as_ref();
+        self.hosts[no as usize] = Some(Host {
+            has: description.map(|d| d.resources).unwrap_or_default(),
+            node: node.clone(),
+            usage,
+            class,
+            is_open,
+        });
+        self.by_id.insert(node.id.clone(), no);
+        if let Some(name) = host_name(node) {
+            self.by_name.entry(name).or_default().insert(no);
+        }
+    }
+
+    fn remove(&mut self, no: HostNo) {
+        let Some(host) = self.hosts[no as usize].take() else {
+            return;
+        };
+        let place = Place::new(&host.node, host.usage.active, no);
+        self.classes.take_from(host.class, place);
+        self.classes.end_if_empty(host.class);
+        self.by_id.remove(&host.node.id);
+        if let Some(name) = host_name(&host.node)
+            && let Some(with_name) = self.by_name.get_mut(&name)
+        {
+            with_name.remove(&no);
+            if with_name.is_empty() {
+                self.by_name.remove(&name);
+            }
+        }
+        self.free.push(no);
+    }
+
+    fn set_usage(&mut self, no: HostNo, usage: Usage) {
+        let Some(host) = &mut self.hosts[no as usize] else {
+            return;
+        };
+        let before = Place::new(&host.node, host.usage.active, no);
+        host.usage = usage;
+        if usage.active != before.in_all {
+            let after = Place {
+                in_all: usage.active,
+                ..before
+            };
+            self.classes.take_from(host.class, before);
+            self.classes.add_to(host.class, after, host.is_open);
+        }
+    }
+
+    /// Counts `tasks` more tasks that ask for `asked` on a host.
+    pub(crate) fn take(&mut self, no: HostNo, asked: Resources, tasks: u64) {
+        let Some(host) = &self.hosts[no as usize] else {
+            return;
+        };
+        let times = i64::try_from(tasks).unwrap_or(i64::MAX);
+        let mut usage = host.usage;
+        usage.reserved.nano_cpus += asked.nano_cpus * times;
+        usage.reserved.memory_bytes += asked.memory_bytes * times;
+        usage.active += tasks;
+        self.set_usage(no, usage);
+        self.changed.insert(no);
+    }
+
+    /// Counts generic resources as in use on a host.
+    pub(crate) fn give(&mut self, view: &Store, no: HostNo, given: &[GenericResource]) {
+        if given.is_empty() {
+            return;
+        }
+        let Some(host) = &self.hosts[no as usize] else {
+            return;
+        };
+        let in_use = self.generic.entry(no).or_insert_with(|| {
+            let in_use = view.generic_use(&host.node.id);
+            in_use.cloned().unwrap_or_default()
+        });
+        in_use.add(given);
+        self.changed.insert(no);
+    }
+
+    /// Ends a decision: only what is applied counts, and that is seen in the store.
+    pub(crate) fn forget_decision(&mut self, view: &Store) {
+        self.generic.clear();
+        for no in std::mem::take(&mut self.changed) {
+            let id = self.hosts[no as usize].as_ref().map(|h| h.node.id.clone());
+            if let Some(id) = id {
+                self.set_usage(no, view.node_usage(&id));
+            }
+        }
+    }
+
+    pub(crate) fn host(&self, no: HostNo) -> Option<&Host> {
+        self.hosts.get(no as usize)?.as_ref()
+    }
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (HostNo, &Host)> {
+        let numbered = (0..).zip(&self.hosts);
+        numbered.filter_map(|(no, host)| Some((no, host.as_ref()?)))
+    }
+    pub(crate) fn find(&self, id: &NodeId) -> Option<HostNo> {
+        self.by_id.get(id).copied()
+    }
+    pub(crate) fn class(&self, no: ClassNo) -> Option<&Class> {
+        self.classes.get(no)
+    }
+
+    /// Generic resources of a host that are in use, as of this decision.
+    pub(crate) fn generic_use<'a>(&'a self, view: &'a Store, no: HostNo) -> Option<&'a GenericUse> {
+        self.generic
+            .get(&no)
+            .or_else(|| view.generic_use(&self.host(no)?.node.id))
+    }
+
+    /// The hosts that a constraint names, compared without case.
+    pub(crate) fn named(&self, name: Named<'_>) -> Vec<HostNo> {
+        match name {
+            // Ids are made in lower case; one that is not is found by looking at all.
+            Named::Id(id) => match self.by_id.get(id.to_ascii_lowercase().as_str()) {
+                Some(no) => vec![*no],
+                None => {
+                    let same = |h: &Host| h.node.id.as_str().eq_ignore_ascii_case(id);
+                    let all = self.hosts().filter(|(_, host)| same(host));
+                    all.map(|(no, _)| no).collect()
+                }
+            },
+            Named::Host(name) => {
+                let with_name = self.by_name.get(&name.to_ascii_lowercase());
+                with_name.into_iter().flatten().copied().collect()
+            }
+        }
+    }
+
+    /// Classes that may satisfy the labels that `demand` asks for: all, or the fewest that one label leaves.
+    pub(crate) fn classes_for(&self, demand: &Demand<'_>) -> Vec<ClassNo> {
+        let mut fewest: Option<Option<&BTreeSet<ClassNo>>> = None;
+        for (key, value) in demand.label_values() {
+            let Ok(label) = self.keys.binary_search(&key) else {
+                continue;
+            };
+            let classes = self.classes.with_value(label, value);
+            let count = classes.map_or(0, BTreeSet::len);
+            if fewest.is_none_or(|f| count < f.map_or(0, BTreeSet::len)) {
+                fewest = Some(classes);
+            }
+        }
+        match fewest {
+            Some(classes) => classes.into_iter().flatten().copied().collect(),
+            None => self.classes.numbers().collect(),
+        }
+    }
+
+    /// Position of a label among those that tell classes apart.
+    pub(crate) fn position(&self, label: &LabelKey) -> Option<usize> {
+        self.keys.binary_search(label).ok()
+    }
+}
+
+fn host_name(node: &Node) -> Option<String> {
+    let description = node.description.as_ref()?;
+    Some(description.hostname.to_ascii_lowercase())
+}
