@@ -230,7 +230,26 @@ pub fn command() -> Command {
             .trailing_var_arg(true)
             .allow_hyphen_values(true),
     );
-    the_last_wins(Cli::command().subcommand(daemon))
+    let command = Cli::command()
+        .subcommand(daemon)
+        .mut_subcommand("service", |service| {
+            service.mut_subcommand("update", without_defaults)
+        });
+    the_last_wins(command)
+}
+
+/// What is not named in an update stays as it is, so that its help must not speak of defaults.
+fn without_defaults(update: Command) -> Command {
+    update.mut_args(|arg| {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        match help.split_once(" (default ") {
+            Some((before, rest)) => {
+                let after = rest.split_once(')').map_or("", |(_, after)| after);
+                arg.help(format!("{before}{after}"))
+            }
+            None => arg,
+        }
+    })
 }
 
 /// A flag that is given twice counts as it was given last, as with Docker.
@@ -347,12 +366,35 @@ pub fn usage_error(err: &clap::Error) -> i32 {
         eprintln!("'{name}' is not available yet. Run 'starling --help' to see what is.");
         return FAILURE;
     }
+    if let Some(text) = bad_value(err) {
+        eprintln!("{text}\n\nRun the command with --help to see what it takes.");
+        return FAILURE;
+    }
     // Nobody is left to tell when this cannot be written.
     let _ = err.print();
     match err.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         _ => FAILURE,
     }
+}
+
+/// What is wrong with the value of a flag, in the words that scripts for Docker look for.
+fn bad_value(err: &clap::Error) -> Option<String> {
+    if err.kind() != ErrorKind::ValueValidation {
+        return None;
+    }
+    let text = |kind: ContextKind| match err.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (flag, value) = (
+        text(ContextKind::InvalidArg)?,
+        text(ContextKind::InvalidValue)?,
+    );
+    let flag = flag.split([' ', '[']).next()?;
+    let why = std::error::Error::source(err)?;
+    flag.starts_with('-')
+        .then(|| format!("invalid argument {value:?} for \"{flag}\" flag: {why}"))
 }
 
 /// The whole command, such as `starling swarm ca`, when it is one that comes later.
@@ -387,6 +429,37 @@ fn parent(err: &clap::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bad_values_are_told_as_docker_does() {
+        let told = |flag: &str, value: &str| {
+            let args = ["starling", "service", "create", flag, value, "a"];
+            bad_value(&command().try_get_matches_from(args).unwrap_err()).unwrap()
+        };
+        assert_eq!(
+            told("--mount", "type=bind"),
+            r#"invalid argument "type=bind" for "--mount" flag: target is required"#
+        );
+        assert_eq!(
+            told("-l", "=x"),
+            r#"invalid argument "=x" for "--label" flag: invalid label '=x': empty name"#
+        );
+    }
+
+    #[test]
+    fn the_help_of_an_update_has_no_defaults() {
+        let help = |verb: &str| {
+            let args = ["starling", "service", verb, "--help"];
+            let err = command().try_get_matches_from(args).unwrap_err();
+            err.to_string()
+        };
+        let (create, update) = (help("create"), help("update"));
+        assert!(create.contains("(default stop-first)") && create.contains("(default 10s)"));
+        assert!(!update.contains("(default stop-first)") && !update.contains("(default 10s)"));
+        assert!(update.contains("(default: as many"));
+        let image = create.find("<IMAGE>...").unwrap();
+        assert!(image < create.find("Options:").unwrap(), "{create}");
+    }
 
     #[test]
     fn what_comes_later_is_named_as_it_was_typed() {

@@ -11,6 +11,12 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
             "invalid duration {text:?}: write numbers with units, for example 1h30m, 10s or 500ms"
         )
     };
+    let digits = |b: u8| b.is_ascii_digit() || b == b'.';
+    if text != "0" && !text.is_empty() && text.bytes().all(digits) {
+        return Err(format!(
+            "missing unit in duration {text:?}: write for example {text}s"
+        ));
+    }
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
         Some(b'+') => (false, &text[1..]),
@@ -138,7 +144,8 @@ pub fn parse_bytes(text: &str) -> Result<i64, String> {
         "g" | "gb" | "gib" => 3,
         "t" | "tb" | "tib" => 4,
         "p" | "pb" | "pib" => 5,
-        _ => return Err(wrong()),
+        _ if number.is_empty() => return Err(wrong()),
+        _ => return Err(format!("invalid suffix: '{unit}'")),
     };
     decimal(number, 1024i128.pow(power))
         .and_then(|bytes| i64::try_from(bytes).ok())

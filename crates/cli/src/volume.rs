@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::inspect::{InspectFormat, inspect};
 use crate::listing::{Format, Layout, Row, natural_order, row};
-use crate::parse::lists::{key_value, map};
+use crate::parse::lists::{key_value, label, map};
 use crate::session::{Session, filter_query, filters, object};
 use crate::units::human_size;
 use api_types::volume::{Volume, VolumeCreateRequest, VolumeList, VolumePruneResponse};
@@ -55,7 +55,7 @@ pub struct CreateArgs {
     #[arg(short, long, value_name = "DRIVER", default_value = "local")]
     pub driver: String,
     /// Labels, as NAME=VALUE
-    #[arg(long, value_name = "LABEL", value_parser = key_value)]
+    #[arg(long, value_name = "LABEL", value_parser = label)]
     pub label: Vec<(String, String)>,
     /// Options of the driver, as NAME=VALUE
     #[arg(short, long, value_name = "OPTION", value_parser = key_value)]
@@ -74,6 +74,9 @@ pub struct ListArgs {
     /// Only display names
     #[arg(short, long)]
     pub quiet: bool,
+    /// Volumes of the cluster; there are none yet
+    #[arg(long)]
+    pub cluster: bool,
 }
 
 /// Flags of `volume inspect`.
@@ -151,6 +154,11 @@ pub(crate) async fn inspect_one(session: &mut Session, name: &str) -> Result<byt
 }
 
 async fn list(session: &mut Session, args: &ListArgs) -> Result<()> {
+    if args.cluster {
+        return Err(Error::usage(
+            "cluster volumes are not available yet: leave --cluster out for those of this host",
+        ));
+    }
     let wanted = filter_query(&filters(&args.filter)?);
     let query: Vec<(&str, &str)> = wanted
         .iter()

@@ -6,7 +6,7 @@ mod pretty;
 use crate::error::{Error, Result};
 use crate::inspect::{InspectFormat, Pretty, inspect_pretty};
 use crate::listing::{Format, Layout, Row, natural_order, row};
-use crate::parse::lists::key_value;
+use crate::parse::lists::label;
 use crate::plan::{DRY_RUN, PlanFlags};
 use crate::session::{Session, filter_query, filters, object};
 use crate::table::capitalized;
@@ -109,7 +109,7 @@ pub struct UpdateArgs {
     #[arg(long, value_name = "ROLE", value_parser = ["worker", "manager"])]
     pub role: Option<String>,
     /// Add or change a label, as NAME=VALUE
-    #[arg(long, value_name = "LABEL", value_parser = key_value)]
+    #[arg(long, value_name = "LABEL", value_parser = label)]
     pub label_add: Vec<(String, String)>,
     /// Remove a label
     #[arg(long, value_name = "NAME")]

@@ -22,6 +22,11 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// As [`key_value`], for labels.
+pub fn label(text: &str) -> Result<(String, String), String> {
+    key_value(text).map_err(|_| format!("invalid label '{text}': empty name"))
+}
+
 /// A map from such pairs; the last of several wins.
 pub fn map(pairs: &[(String, String)]) -> StringMap {
     pairs.iter().cloned().collect()
@@ -141,7 +146,7 @@ pub fn generic_resource(text: &str) -> Result<GenericResource, String> {
     let (kind, value) = text
         .split_once('=')
         .filter(|(kind, _)| !kind.is_empty())
-        .ok_or_else(|| format!("invalid generic-resource {text:?}: expected KIND=NUMBER"))?;
+        .ok_or_else(|| format!("invalid generic-resource format `{text}` expected `name=value`"))?;
     let value = value.parse::<i64>().map_err(|_| format!("invalid generic-resource request `{text}`, Named Generic Resources is not supported for service create or update"))?;
     Ok(GenericResource {
         named: None,
@@ -152,6 +157,25 @@ pub fn generic_resource(text: &str) -> Result<GenericResource, String> {
     })
 }
 
+/// The limits that Docker knows, by the names of `setrlimit`.
+const ULIMITS: &[&str] = &[
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
 /// `nofile=1024:2048`; one number is both; -1 is no limit.
 pub fn ulimit(text: &str) -> Result<Ulimit, String> {
     let wrong = || format!("invalid ulimit argument: {text} (write for example nofile=1024:2048)");
@@ -159,6 +183,17 @@ pub fn ulimit(text: &str) -> Result<Ulimit, String> {
         .split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .ok_or_else(wrong)?;
+    if !ULIMITS.contains(&name) {
+        return Err(format!(
+            "invalid ulimit type: {name} (must be one of {})",
+            ULIMITS.join(", ")
+        ));
+    }
+    if limits.matches(':').count() > 1 {
+        return Err(format!(
+            "too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"
+        ));
+    }
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let number = |text: &str| {
         text.parse::<i64>()
@@ -235,8 +270,17 @@ impl FileReference {
     }
 }
 
-/// `name` or `source=name,target=file,uid=0,gid=0,mode=0444`.
-pub fn file_reference(text: &str) -> Result<FileReference, String> {
+/// `name` or `source=name,target=file,uid=0,gid=0,mode=0444`, for secrets.
+pub fn secret(text: &str) -> Result<FileReference, String> {
+    file_reference(text, "secret")
+}
+
+/// The same for configs.
+pub fn config(text: &str) -> Result<FileReference, String> {
+    file_reference(text, "config")
+}
+
+fn file_reference(text: &str, kind: &str) -> Result<FileReference, String> {
     const DEFAULT_MODE: u32 = 0o444;
     let mut file = FileTarget {
         name: String::new(),
@@ -266,7 +310,7 @@ pub fn file_reference(text: &str) -> Result<FileReference, String> {
                         .and_then(|mode| u32::try_from(mode).ok())
                         .ok_or_else(|| format!("invalid mode specified: {value}"))?
                 }
-                _ => return Err(format!("invalid field in secret or config request: {key}")),
+                _ => return Err(format!("invalid field in {kind} request: {key}")),
             }
         }
     }
@@ -336,11 +380,21 @@ mod tests {
                 soft: 10
             }
         );
-        assert!(
-            ulimit("nofile=30:20").is_err()
-                && ulimit("nofile").is_err()
-                && ulimit("nofile=a").is_err()
-        );
+        for (text, why) in [
+            (
+                "nofile=30:20",
+                "ulimit soft limit must be less than or equal to hard limit: 30 > 20",
+            ),
+            ("nofile", "invalid ulimit argument: nofile"),
+            ("nofile=a", "invalid ulimit argument"),
+            ("foo=1", "invalid ulimit type: foo"),
+            (
+                "nofile=1:2:3",
+                "too many limit value arguments - 1:2:3, can only have up to two",
+            ),
+        ] {
+            assert!(ulimit(text).unwrap_err().contains(why), "{text}");
+        }
         assert_eq!(
             capabilities(
                 &["net_admin".into(), "CAP_SYS_TIME".into()],
@@ -359,20 +413,22 @@ mod tests {
         assert!(
             generic_resource("gpu=2").is_ok()
                 && generic_resource("gpu=a").is_err()
-                && generic_resource("gpu").is_err()
+                && generic_resource("gpu").unwrap_err()
+                    == "invalid generic-resource format `gpu` expected `name=value`"
         );
         assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(key_value("=b").is_err());
+        assert_eq!(label("=b").unwrap_err(), "invalid label '=b': empty name");
     }
 
     #[test]
     fn secrets_and_configs() {
-        let reference = file_reference("s").unwrap();
+        let reference = secret("s").unwrap();
         assert_eq!(
             (reference.file.name.as_str(), reference.file.mode),
             ("s", 0o444)
         );
-        let reference = file_reference("source=s,target=/x,uid=5,mode=0400").unwrap();
+        let reference = config("source=s,target=/x,uid=5,mode=0400").unwrap();
         assert_eq!(
             (
                 reference.file.name.as_str(),
@@ -381,10 +437,25 @@ mod tests {
             ),
             ("/x", "5", 0o400)
         );
+        let refused = |text: &str, why: &str| {
+            assert!(secret(text).unwrap_err().contains(why), "{text}");
+        };
+        refused("target=x", "source is required");
+        refused("", "source is required");
+        refused("source=s,mode=x", "invalid mode specified");
+        refused(
+            "source=s,uid",
+            "invalid field 'uid' must be a key=value pair",
+        );
+        refused("a,b", "invalid field 'a' must be a key=value pair");
+        refused(
+            "source=s,colour=red",
+            "invalid field in secret request: colour",
+        );
         assert!(
-            file_reference("target=x").is_err()
-                && file_reference("source=s,mode=x").is_err()
-                && file_reference("source=s,colour=red").is_err()
+            config("source=s,colour=red")
+                .unwrap_err()
+                .contains("invalid field in config request: colour")
         );
     }
 }

@@ -136,7 +136,7 @@ fn bind_recursion(mount: &mut Mount, recursive: &str) -> Result<(), String> {
         "readonly" => bind(mount).read_only_force_recursive = true,
         other => {
             return Err(format!(
-                "invalid value for bind-recursive: {other} (must be enabled, disabled, writable, or readonly)"
+                "invalid value for bind-recursive: {other} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"
             ));
         }
     }
@@ -152,6 +152,9 @@ fn bind_recursion(mount: &mut Mount, recursive: &str) -> Result<(), String> {
 
 fn check(mount: &Mount) -> Result<(), String> {
     let kinds = ["bind", "volume", "tmpfs", "npipe", "cluster", "image"];
+    if mount.kind.is_empty() {
+        return Err("type is required".to_owned());
+    }
     if !kinds.contains(&mount.kind.as_str()) {
         return Err(format!(
             "invalid value for type: '{}' (must be one of {})",

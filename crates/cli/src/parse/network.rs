@@ -91,7 +91,11 @@ fn long(text: &str) -> Result<PortConfig, String> {
 
 fn short(text: &str) -> Result<Vec<PortConfig>, String> {
     let (addresses, protocol_name) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol(protocol_name)?;
+    if addresses.is_empty() {
+        return Err("no port specified: <empty>".to_owned());
+    }
+    let protocol = protocol(protocol_name)
+        .map_err(|_| format!("invalid proto: {protocol_name} (must be tcp, udp or sctp)"))?;
     let (published, target) = match addresses.rsplit_once(':') {
         Some((published, _)) if published.contains(':') => {
             return Err(format!(
@@ -111,7 +115,7 @@ fn short(text: &str) -> Result<Vec<PortConfig>, String> {
         && publisheds.len() != targets.len()
     {
         return Err(format!(
-            "invalid ranges specified for container and host ports: {target} and {published}"
+            "invalid ranges specified for container and host Ports: {target} and {published}"
         ));
     }
     let port = |(index, target_port): (usize, u32)| PortConfig {

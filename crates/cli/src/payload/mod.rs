@@ -5,7 +5,7 @@ mod pretty;
 use crate::error::{Error, Result};
 use crate::inspect::{InspectFormat, inspect_pretty};
 use crate::listing::{Format, Layout, Row, natural_order, row};
-use crate::parse::lists::{key_value, map};
+use crate::parse::lists::{label, map};
 use crate::session::{Session, filter_query, filters, object};
 use crate::units::human_duration;
 use api_types::payload::{Secret, SecretSpec};
@@ -130,7 +130,7 @@ pub struct ConfigCreateArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct CreateFlags {
     /// Labels, as NAME=VALUE
-    #[arg(short, long, value_name = "LABEL", value_parser = key_value)]
+    #[arg(short, long, value_name = "LABEL", value_parser = label)]
     pub label: Vec<(String, String)>,
     /// Fill the content in for each task; 'golang' is the only driver
     #[arg(long, value_name = "DRIVER")]
@@ -167,7 +167,7 @@ pub struct UpdateArgs {
     #[arg(value_name = "NAME")]
     pub name: String,
     /// Add or change a label, as NAME=VALUE
-    #[arg(long, value_name = "LABEL", value_parser = key_value)]
+    #[arg(long, value_name = "LABEL", value_parser = label)]
     pub label_add: Vec<(String, String)>,
     /// Remove a label
     #[arg(long, value_name = "NAME")]

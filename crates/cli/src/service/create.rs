@@ -38,10 +38,10 @@ pub struct CreateArgs {
     #[arg(long, value_name = "MODE", default_value = "replicated")]
     pub mode: String,
     /// Labels of the service, as NAME=VALUE
-    #[arg(short = 'l', long, value_name = "LABEL", value_parser = lists::key_value)]
+    #[arg(short = 'l', long, value_name = "LABEL", value_parser = lists::label)]
     pub label: Vec<(String, String)>,
     /// Labels of the containers
-    #[arg(long, value_name = "LABEL", value_parser = lists::key_value)]
+    #[arg(long, value_name = "LABEL", value_parser = lists::label)]
     pub container_label: Vec<(String, String)>,
     /// Environment variables, as NAME=VALUE; a name alone takes the value of this shell
     #[arg(short = 'e', long, value_name = "VARIABLE", value_parser = lists::env)]
@@ -65,10 +65,10 @@ pub struct CreateArgs {
     #[arg(short = 'p', long, value_name = "PORT", value_parser = ports)]
     pub publish: Vec<Ports>,
     /// Secrets in the containers
-    #[arg(long, value_name = "SECRET", value_parser = lists::file_reference)]
+    #[arg(long, value_name = "SECRET", value_parser = lists::secret)]
     pub secret: Vec<lists::FileReference>,
     /// Configs in the containers
-    #[arg(long, value_name = "CONFIG", value_parser = lists::file_reference)]
+    #[arg(long, value_name = "CONFIG", value_parser = lists::config)]
     pub config: Vec<lists::FileReference>,
     /// Groups that the user is in besides its own
     #[arg(long, value_name = "GROUP")]

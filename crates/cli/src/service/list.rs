@@ -82,6 +82,9 @@ fn replicas(service: &Service) -> String {
             status.desired_tasks + status.completed_tasks
         );
     }
+    if super::running::stopped(service).is_some() {
+        return format!("{counts} (stopped)");
+    }
     match service
         .spec
         .task_template
@@ -106,13 +109,7 @@ fn ports(ports: &[PortConfig]) -> String {
     let mut ranges: Vec<(&PortConfig, &PortConfig)> = Vec::new();
     for port in ports {
         match ranges.last_mut() {
-            Some((_, last))
-                if last.protocol == port.protocol
-                    && last.published_port + 1 == port.published_port
-                    && last.target_port + 1 == port.target_port =>
-            {
-                *last = port
-            }
+            Some(range) if continues(range, port) => range.1 = port,
             _ => ranges.push((port, port)),
         }
     }
@@ -132,6 +129,16 @@ fn ports(ports: &[PortConfig]) -> String {
         )
     });
     texts.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a port is the next of a range: of one target, or of targets that grow as well.
+fn continues((first, last): &(&PortConfig, &PortConfig), port: &PortConfig) -> bool {
+    let grows = last.target_port + 1 == port.target_port;
+    let same = first.target_port == last.target_port && last.target_port == port.target_port;
+    let many_targets = first.target_port != last.target_port;
+    last.protocol == port.protocol
+        && last.published_port + 1 == port.published_port
+        && (same || grows && (many_targets || first.published_port == last.published_port))
 }
 
 pub(super) async fn ps(session: &mut Session, args: &PsArgs) -> Result<()> {
@@ -252,6 +259,14 @@ mod tests {
                 port(90, 80, "tcp")
             ]),
             "*:80-81->80-81/tcp, *:90->80/tcp, *:53->53/udp"
+        );
+        assert_eq!(
+            ports(&[
+                port(80, 80, "tcp"),
+                port(81, 80, "tcp"),
+                port(82, 81, "tcp")
+            ]),
+            "*:80-81->80/tcp, *:82->81/tcp"
         );
         assert_eq!(ports(&[]), "");
     }

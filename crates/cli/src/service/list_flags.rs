@@ -18,13 +18,13 @@ use clap::Args;
 #[command(next_help_heading = "Lists")]
 pub(super) struct ListFlags {
     /// Add or change a label of the service
-    #[arg(long, value_name = "LABEL", value_parser = lists::key_value)]
+    #[arg(long, value_name = "LABEL", value_parser = lists::label)]
     pub label_add: Vec<(String, String)>,
     /// Remove a label of the service
     #[arg(long, value_name = "NAME")]
     pub label_rm: Vec<String>,
     /// Add or change a label of the containers
-    #[arg(long, value_name = "LABEL", value_parser = lists::key_value)]
+    #[arg(long, value_name = "LABEL", value_parser = lists::label)]
     pub container_label_add: Vec<(String, String)>,
     /// Remove a label of the containers
     #[arg(long, value_name = "NAME")]
@@ -66,13 +66,13 @@ pub(super) struct ListFlags {
     #[arg(long, value_name = "TARGET PORT", value_parser = ports)]
     pub publish_rm: Vec<Ports>,
     /// Add a secret
-    #[arg(long, value_name = "SECRET", value_parser = lists::file_reference)]
+    #[arg(long, value_name = "SECRET", value_parser = lists::secret)]
     pub secret_add: Vec<lists::FileReference>,
     /// Remove a secret
     #[arg(long, value_name = "NAME")]
     pub secret_rm: Vec<String>,
     /// Add a config
-    #[arg(long, value_name = "CONFIG", value_parser = lists::file_reference)]
+    #[arg(long, value_name = "CONFIG", value_parser = lists::config)]
     pub config_add: Vec<lists::FileReference>,
     /// Remove a config
     #[arg(long, value_name = "NAME")]

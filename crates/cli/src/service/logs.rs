@@ -29,6 +29,9 @@ pub struct LogsArgs {
     /// Only what is newer: a time such as 2026-11-21T10:00:00Z, or a duration such as 42m
     #[arg(long, value_name = "TIME", value_parser = crate::times::since)]
     pub since: Option<String>,
+    /// Only what is older: a time or a duration
+    #[arg(long, value_name = "TIME", value_parser = crate::times::since)]
+    pub until: Option<String>,
     /// Show when each line was written
     #[arg(short, long)]
     pub timestamps: bool,
@@ -88,6 +91,7 @@ pub(super) async fn logs(session: &mut Session, args: &LogsArgs) -> Result<()> {
         .map(|(name, on)| (*name, flag(*on))),
     );
     query.extend(args.since.as_deref().map(|since| ("since", since)));
+    query.extend(args.until.as_deref().map(|until| ("until", until)));
     let stream = session
         .client
         .stream(Method::GET, &target.path, &query)

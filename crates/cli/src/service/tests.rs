@@ -114,8 +114,11 @@ fn create_refuses_mistakes() {
     refused("service create", "required");
     refused("service create --replicas -1 a", "-1");
     refused("service create --replicas x a", "whole number");
-    refused("service create --limit-memory 5X a", "invalid size");
-    refused("service create --update-delay 5 a", "invalid duration");
+    refused("service create --limit-memory 5X a", "invalid suffix: 'x'");
+    refused(
+        "service create --update-delay 5 a",
+        "missing unit in duration",
+    );
     refused("service create --update-order sideways a", "start-first");
     refused(
         "service create --update-max-failure-ratio 2 a",

@@ -3,7 +3,7 @@
 use super::join_command;
 use crate::error::Result;
 use crate::listing::{Format, Layout, Row, natural_order, row};
-use crate::parse::lists::{key_value, map};
+use crate::parse::lists::{label, map};
 use crate::session::{Session, object};
 use api_types::starling::Token;
 use api_types::swarm::{Node, Swarm};
@@ -48,7 +48,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "ROLE", default_value = "worker", value_parser = ["worker", "manager"])]
     pub role: String,
     /// Labels of the hosts that join with it, as NAME=VALUE
-    #[arg(short, long, value_name = "LABEL", value_parser = key_value)]
+    #[arg(short, long, value_name = "LABEL", value_parser = label)]
     pub label: Vec<(String, String)>,
     /// Only the token
     #[arg(short, long)]

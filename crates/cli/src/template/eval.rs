@@ -254,7 +254,10 @@ impl State {
             },
             Value::Null => Ok(Found {
                 value: Value::Null,
-                absent: Some(found.absent.unwrap_or_else(|| name.to_owned())),
+                absent: Some(match found.absent {
+                    Some(above) => format!("{above}.{name}"),
+                    None => name.to_owned(),
+                }),
             }),
             other => Err(format!(
                 "can't evaluate field {name} in {}",

@@ -175,7 +175,7 @@ fn what_the_daemon_left_out() {
         render("{{.UpdateStatus.State}}")
             .unwrap_err()
             .to_string()
-            .contains("map has no entry for key \"UpdateStatus\"")
+            .contains("map has no entry for key \"UpdateStatus.State\"")
     );
     assert!(render("{{.Sttus}}").is_err());
 }

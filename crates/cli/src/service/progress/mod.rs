@@ -201,6 +201,9 @@ impl Watch {
             self.show(session, "", "job complete")?;
             return Ok(Some(Ok(())));
         }
+        if let Some(why) = modes::lost_job(look) {
+            return Ok(Some(failed(why)));
+        }
         self.remember(session, monitor)?;
         Ok(None)
     }

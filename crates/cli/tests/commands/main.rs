@@ -1,6 +1,8 @@
 //! Whole commands against a daemon that answers what the test tells it to: what is asked, what is printed, how it ends.
 
 mod daemon;
+mod nodes;
+mod services;
 
 use cli::client::Environment;
 use cli::console::Console;
