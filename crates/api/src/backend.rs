@@ -3,10 +3,11 @@
 use api_types::container::{Container, Summary};
 use api_types::swarm::TlsInfo;
 use api_types::system;
+use api_types::volume::{Volume, VolumeCreateRequest};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use model::NodeId;
-use model::cluster::{Cluster, ClusterSpec};
+use model::cluster::{Cluster, ClusterSpec, LabelledToken};
 use model::control::{ControlError, Found, Query, Write, Written};
 use model::logs::{LogMessage, LogOptions, LogSelector};
 use model::node::Availability;
@@ -34,6 +35,8 @@ pub trait Swarm: Send + Sync + 'static {
     ) -> Result<BoxStream<'static, Result<LogMessage, String>>, ControlError>;
     /// The join tokens of workers and of managers.
     fn join_tokens(&self, cluster: &Cluster) -> (String, String);
+    /// A labelled join token as a host shows it.
+    fn labelled_token(&self, cluster: &Cluster, token: &LabelledToken) -> String;
     /// The cluster's root of trust as clients see it.
     fn tls_info(&self, cluster: &Cluster) -> TlsInfo;
 }
@@ -114,7 +117,8 @@ impl LocalState {
 pub trait Containers: Send + Sync + 'static {
     /// All containers, the newest first, each with what filters need beside its summary.
     async fn list(&self) -> Vec<Listed>;
-    /// The container with this id, name or unique beginning of an id.
+    /// The container with this id, name or unique beginning of an id; its health, where it has a health check, in
+    /// `State.Health`.
     async fn inspect(&self, reference: &str) -> Result<Container, ApiError>;
     /// Containers that use an image.
     fn users_of_image(&self, image: &images::ImageId) -> Vec<images::ContainerUse>;
@@ -129,12 +133,42 @@ pub struct Listed {
     pub summary: Summary,
     /// Exit code, once it ended.
     pub exit_code: Option<i64>,
+    /// Health, by Docker's name: `none`, `starting`, `healthy` or `unhealthy`.
+    pub health: &'static str,
+}
+
+/// This host's volumes.
+#[async_trait]
+pub trait Volumes: Send + Sync + 'static {
+    /// All volumes, by name.
+    async fn list(&self) -> Result<Vec<ListedVolume>, ApiError>;
+    /// The volume of this name; 404 with Docker's `get NAME: no such volume`.
+    async fn inspect(&self, name: &str) -> Result<Volume, ApiError>;
+    /// Makes a volume, or answers the one that has the name; without a name it gets one, and is anonymous. 400 for a name, a
+    /// driver or an option that is none, 409 when the volume there has another driver or other options.
+    async fn create(&self, request: VolumeCreateRequest) -> Result<Volume, ApiError>;
+    /// Removes a volume with its files. 404 when it is not there (not with `force`), 409 when a container has it.
+    async fn remove(&self, name: &str, force: bool) -> Result<(), ApiError>;
+    /// Bytes that a volume's files take.
+    async fn size(&self, name: &str) -> Result<u64, ApiError>;
+}
+
+/// A volume in a list.
+#[derive(Clone, Debug)]
+pub struct ListedVolume {
+    /// As it is printed.
+    pub volume: Volume,
+    /// A container has it.
+    pub in_use: bool,
+    /// It was made for one container, without a name.
+    pub anonymous: bool,
 }
 
 /// Facts of this host.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// `/info` without what the API itself knows (the swarm, counts of images and containers).
+    /// `/info` without what the API itself knows (the swarm, counts of images and containers); with the generic resources that
+    /// this host offers.
     fn info(&self) -> system::Info;
     /// `/version`.
     fn version(&self) -> system::VersionInfo;

@@ -74,26 +74,47 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<T, ApiError> {
+    parse(&read(headers, body).await?)
+}
+
+/// Reads a JSON body that may be empty.
+pub(crate) async fn read_json_if_any<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Option<T>, ApiError> {
+    match read(headers, body).await? {
+        bytes if bytes.iter().all(u8::is_ascii_whitespace) => Ok(None),
+        bytes => parse(&bytes).map(Some),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    api_types::from_json(bytes).map_err(malformed)
+}
+
+/// JSON that does not fit its type.
+pub(crate) fn malformed(error: api_types::DecodeError) -> ApiError {
+    ApiError::bad_request(error.to_string())
+}
+
+async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, ApiError> {
     check_content_type(headers)?;
-    let collected = Limited::new(body, MAX_JSON)
-        .collect()
-        .await
-        .map_err(|error| {
-            if error
-                .downcast_ref::<http_body_util::LengthLimitError>()
-                .is_some()
-            {
-                let text = format!(
-                    "the request body is too large: at most {} MiB of JSON are taken",
-                    MAX_JSON >> 20
-                );
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text)
-            } else {
-                ApiError::bad_request(format!("the request body could not be read: {error}"))
-            }
-        })?;
-    api_types::from_json(&collected.to_bytes())
-        .map_err(|error| ApiError::bad_request(error.to_string()))
+    let collected = Limited::new(body, MAX_JSON).collect().await;
+    let collected = collected.map_err(|error| {
+        if error
+            .downcast_ref::<http_body_util::LengthLimitError>()
+            .is_some()
+        {
+            let text = format!(
+                "the request body is too large: at most {} MiB of JSON are taken",
+                MAX_JSON >> 20
+            );
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+        } else {
+            ApiError::bad_request(format!("the request body could not be read: {error}"))
+        }
+    })?;
+    Ok(collected.to_bytes())
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -34,6 +34,16 @@ impl Query {
         !matches!(value.as_str(), "" | "0" | "no" | "false" | "none")
     }
 
+    /// A number that may be missing.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<u64>, ApiError> {
+        match self.get(key) {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                ApiError::bad_request(format!("invalid value '{text}' of {key}: send a number"))
+            }),
+        }
+    }
+
     /// Filters with the keys in `allowed` only.
     pub(crate) fn filters(&self, allowed: &[&str]) -> Result<Filters, ApiError> {
         let bad = |error: api_types::filters::FilterError| ApiError::bad_request(error.to_string());

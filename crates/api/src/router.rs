@@ -3,12 +3,14 @@
 use crate::body::{self, Body};
 use crate::query::Query;
 use crate::routes::{
-    containers, events, images, logs, networks, nodes, services, swarm, system, tasks,
+    containers, events, images, logs, networks, nodes, payloads, service_actions, service_update,
+    services, swarm, system, tasks, volumes,
 };
 use crate::version::{self, Version};
 use crate::{Api, ApiError, query};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use model::PayloadKind;
 
 /// A request as handlers see it.
 pub(crate) struct Call {
@@ -71,7 +73,9 @@ pub(crate) async fn route(
         body,
     };
     match segments[0] {
-        "services" | "tasks" | "nodes" | "swarm" => cluster(call, &parts.method, &segments).await,
+        "services" => services(call, &parts.method, &segments).await,
+        "secrets" | "configs" => payloads(call, &parts.method, &segments).await,
+        "tasks" | "nodes" | "swarm" => cluster(call, &parts.method, &segments).await,
         "images" | "distribution" => pictures(call, &parts.method, &segments).await,
         _ => host(call, &parts.method, &segments).await,
     }
@@ -84,19 +88,46 @@ async fn cluster(call: Call, method: &Method, path: &[&str]) -> Result<Response<
         ("POST", ["swarm", "join"]) => swarm::join(call).await,
         ("POST", ["swarm", "leave"]) => swarm::leave(call).await,
         ("POST", ["swarm", "update"]) => swarm::update(call).await,
+        ("POST", ["swarm", "tokens"]) => swarm::create_token(call).await,
+        ("DELETE", ["swarm", "tokens", name]) => swarm::remove_token(call, name).await,
         ("GET", ["nodes"]) => nodes::list(call).await,
         ("GET", ["nodes", id]) => nodes::inspect(call, id).await,
         ("POST", ["nodes", id, "update"]) => nodes::update(call, id).await,
         ("DELETE", ["nodes", id]) => nodes::remove(call, id).await,
-        ("GET", ["services"]) => services::list(call).await,
-        ("POST", ["services", "create"]) => services::create(call).await,
-        ("GET", ["services", id]) => services::inspect(call, id).await,
-        ("POST", ["services", id, "update"]) => services::update(call, id).await,
-        ("DELETE", ["services", id]) => services::remove(call, id).await,
-        ("GET", ["services", id, "logs"]) => logs::of_service(call, id).await,
         ("GET", ["tasks"]) => tasks::list(call).await,
         ("GET", ["tasks", id]) => tasks::inspect(call, id).await,
         ("GET", ["tasks", id, "logs"]) => logs::of_task(call, id).await,
+        _ => unknown(method, path),
+    }
+}
+
+async fn services(call: Call, method: &Method, path: &[&str]) -> Result<Response<Body>, ApiError> {
+    match (method.as_str(), &path[1..]) {
+        ("GET", []) => services::list(call).await,
+        ("POST", ["create"]) => services::create(call).await,
+        ("POST", ["rebalance"]) => service_actions::rebalance(call).await,
+        ("GET", [id]) => services::inspect(call, id).await,
+        ("DELETE", [id]) => services::remove(call, id).await,
+        ("POST", [id, "update"]) => service_update::update(call, id).await,
+        ("POST", [id, "restart"]) => service_actions::restart(call, id).await,
+        ("GET", [id, "history"]) => service_actions::history(call, id).await,
+        ("GET", [id, "logs"]) => logs::of_service(call, id).await,
+        _ => unknown(method, path),
+    }
+}
+
+async fn payloads(call: Call, method: &Method, path: &[&str]) -> Result<Response<Body>, ApiError> {
+    let kind = if path[0] == "secrets" {
+        PayloadKind::Secret
+    } else {
+        PayloadKind::Config
+    };
+    match (method.as_str(), &path[1..]) {
+        ("GET", []) => payloads::list(call, kind).await,
+        ("POST", ["create"]) => payloads::create(call, kind).await,
+        ("GET", [id]) => payloads::inspect(call, kind, id).await,
+        ("DELETE", [id]) => payloads::remove(call, kind, id).await,
+        ("POST", [id, "update"]) => payloads::update(call, kind, id).await,
         _ => unknown(method, path),
     }
 }
@@ -131,6 +162,11 @@ async fn host(call: Call, method: &Method, path: &[&str]) -> Result<Response<Bod
         ("GET", ["events"]) => events::stream(call),
         ("GET", ["containers", "json"]) => containers::list(call).await,
         ("GET", ["containers", id, "json"]) => containers::inspect(call, id).await,
+        ("GET", ["volumes"]) => volumes::list(call).await,
+        ("POST", ["volumes", "create"]) => volumes::create(call).await,
+        ("POST", ["volumes", "prune"]) => volumes::prune(call).await,
+        ("GET", ["volumes", name]) => volumes::inspect(call, name).await,
+        ("DELETE", ["volumes", name]) => volumes::remove(call, name).await,
         ("GET", ["networks"]) => networks::list(&call),
         ("GET", ["networks", id]) => networks::inspect(&call, id),
         _ => unknown(method, path),

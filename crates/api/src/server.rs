@@ -1,6 +1,6 @@
 //! The HTTP server: connections of unix sockets, one answer per request.
 
-use crate::backend::{Containers, Host, Swarm};
+use crate::backend::{Containers, Host, Swarm, Volumes};
 use crate::body::Body;
 use crate::events::EventHub;
 use crate::{router, version};
@@ -29,6 +29,8 @@ pub struct Api {
     pub swarm: Arc<dyn Swarm>,
     /// This host's containers.
     pub containers: Arc<dyn Containers>,
+    /// This host's volumes.
+    pub volumes: Arc<dyn Volumes>,
     /// This host.
     pub host: Arc<dyn Host>,
     /// This host's images.

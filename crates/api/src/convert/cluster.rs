@@ -1,14 +1,13 @@
 //! The cluster.
 
-use super::{duration, nanos, timestamp, unless};
+use super::service_in::log_driver;
+use super::{duration_or, invalid, nanos, timestamp, unless};
 use crate::ApiError;
-use api_types::Version;
+use api_types::starling::{StarlingSwarm, Token};
 use api_types::swarm as json;
-use model::cluster::{CLUSTER_NAME, Cluster, ClusterSpec};
+use api_types::{Driver, Version};
+use model::cluster::{Cluster, ClusterSpec};
 
-/// swarmkit's ticks, which clients show: this engine's own times are the daemon's.
-const ELECTION_TICK: i64 = 10;
-const HEARTBEAT_TICK: i64 = 1;
 /// Docker's defaults for networks, which are not built yet but which clients print.
 const DEFAULT_ADDR_POOL: &str = "10.0.0.0/8";
 const SUBNET_SIZE: u32 = 24;
@@ -32,11 +31,12 @@ pub(crate) fn cluster_info(cluster: &Cluster, tls: json::TlsInfo) -> json::Clust
     }
 }
 
-/// The cluster with its tokens.
+/// The cluster with its tokens: those of the two roles, and the labelled ones.
 pub(crate) fn swarm(
     cluster: &Cluster,
     tls: json::TlsInfo,
     (worker, manager): (String, String),
+    labelled: Vec<Token>,
 ) -> json::Swarm {
     let info = cluster_info(cluster, tls);
     json::Swarm {
@@ -51,10 +51,12 @@ pub(crate) fn swarm(
         subnet_size: info.subnet_size,
         data_path_port: info.data_path_port,
         join_tokens: json::JoinTokens { worker, manager },
+        starling: (!labelled.is_empty()).then_some(StarlingSwarm { tokens: labelled }),
     }
 }
 
 fn spec_out(spec: &ClusterSpec) -> json::Spec {
+    let tick = |tick: u64| i64::try_from(tick).unwrap_or(i64::MAX);
     json::Spec {
         name: spec.name.clone(),
         labels: spec.labels.clone(),
@@ -63,10 +65,10 @@ fn spec_out(spec: &ClusterSpec) -> json::Spec {
         },
         raft: json::RaftConfig {
             snapshot_interval: spec.snapshot_interval,
-            keep_old_snapshots: Some(0),
+            keep_old_snapshots: Some(spec.keep_old_snapshots),
             log_entries_for_slow_followers: spec.log_entries_for_slow_followers,
-            election_tick: ELECTION_TICK,
-            heartbeat_tick: HEARTBEAT_TICK,
+            election_tick: tick(spec.election_tick),
+            heartbeat_tick: tick(spec.heartbeat_tick),
         },
         dispatcher: json::DispatcherConfig {
             heartbeat_period: nanos(spec.heartbeat_period),
@@ -75,68 +77,79 @@ fn spec_out(spec: &ClusterSpec) -> json::Spec {
             node_cert_expiry: nanos(spec.node_cert_expiry),
             ..Default::default()
         },
-        task_defaults: json::TaskDefaults::default(),
+        task_defaults: json::TaskDefaults {
+            log_driver: spec.log_driver.as_ref().map(|d| Driver {
+                name: d.name.clone(),
+                options: d.options.clone(),
+            }),
+        },
         encryption_config: json::EncryptionConfig::default(),
     }
 }
 
-/// What a client wishes of the cluster; zero and absent mean the default.
-pub(crate) fn cluster_spec(spec: json::Spec) -> Result<ClusterSpec, ApiError> {
-    unless(
-        spec.encryption_config.auto_lock_managers,
-        "EncryptionConfig.AutoLockManagers",
-    )?;
-    unless(
-        !spec.ca_config.external_cas.is_empty(),
-        "CAConfig.ExternalCAs",
-    )?;
-    let ca = &spec.ca_config;
-    let own_ca =
-        !ca.signing_ca_cert.is_empty() || !ca.signing_ca_key.is_empty() || ca.force_rotate != 0;
-    unless(
-        own_ca,
-        "CAConfig.SigningCACert, SigningCAKey and ForceRotate",
-    )?;
-    unless(
-        spec.task_defaults.log_driver.is_some(),
-        "TaskDefaults.LogDriver",
-    )?;
-    unless(
-        spec.raft.keep_old_snapshots.is_some_and(|n| n != 0),
-        "Raft.KeepOldSnapshots",
-    )?;
-    let defaults = ClusterSpec::default();
-    let or = |given: u64, default: u64| if given == 0 { default } else { given };
-    let heartbeat = duration(
+/// What a client wishes of the cluster. Zero and absent numbers stand for those of `base`: the defaults for a new cluster, what it
+/// has for an update. (Docker stores the zero, and then takes the default.)
+pub(crate) fn cluster_spec(spec: json::Spec, base: &ClusterSpec) -> Result<ClusterSpec, ApiError> {
+    refuse_certificates(&spec)?;
+    let heartbeat = duration_or(
         spec.dispatcher.heartbeat_period,
-        "Dispatcher.HeartbeatPeriod",
+        "heartbeat time period cannot be a negative duration",
     )?;
-    let expiry = duration(spec.ca_config.node_cert_expiry, "CAConfig.NodeCertExpiry")?;
+    let expiry = duration_or(
+        spec.ca_config.node_cert_expiry,
+        "minimum certificate expiry time is: 1h0m0s",
+    )?;
+    let or = |given: u64, base: u64| if given == 0 { base } else { given };
+    let tick = |given: i64, base: u64, field: &str| {
+        let tick = u64::try_from(given)
+            .map_err(|_| invalid(format!("Raft.{field} cannot be negative ({given})")))?;
+        Ok::<_, ApiError>(or(tick, base))
+    };
+    let time = |given: std::time::Duration, base| if given.is_zero() { base } else { given };
+    let orchestration = spec.orchestration;
     Ok(ClusterSpec {
         name: if spec.name.is_empty() {
-            CLUSTER_NAME.into()
+            base.name.clone()
         } else {
             spec.name
         },
         labels: spec.labels,
-        task_history_limit: spec
-            .orchestration
+        task_history_limit: orchestration
             .task_history_retention_limit
-            .unwrap_or(defaults.task_history_limit),
-        snapshot_interval: or(spec.raft.snapshot_interval, defaults.snapshot_interval),
+            .unwrap_or(base.task_history_limit),
+        snapshot_interval: or(spec.raft.snapshot_interval, base.snapshot_interval),
+        keep_old_snapshots: spec
+            .raft
+            .keep_old_snapshots
+            .unwrap_or(base.keep_old_snapshots),
         log_entries_for_slow_followers: or(
             spec.raft.log_entries_for_slow_followers,
-            defaults.log_entries_for_slow_followers,
+            base.log_entries_for_slow_followers,
         ),
-        heartbeat_period: if heartbeat.is_zero() {
-            defaults.heartbeat_period
-        } else {
-            heartbeat
-        },
-        node_cert_expiry: if expiry.is_zero() {
-            defaults.node_cert_expiry
-        } else {
-            expiry
-        },
+        election_tick: tick(spec.raft.election_tick, base.election_tick, "ElectionTick")?,
+        heartbeat_tick: tick(
+            spec.raft.heartbeat_tick,
+            base.heartbeat_tick,
+            "HeartbeatTick",
+        )?,
+        log_driver: spec
+            .task_defaults
+            .log_driver
+            .map(|d| log_driver(d, "TaskDefaults.LogDriver"))
+            .transpose()?,
+        heartbeat_period: time(heartbeat, base.heartbeat_period),
+        node_cert_expiry: time(expiry, base.node_cert_expiry),
     })
+}
+
+fn refuse_certificates(spec: &json::Spec) -> Result<(), ApiError> {
+    let ca = &spec.ca_config;
+    unless(
+        spec.encryption_config.auto_lock_managers,
+        "EncryptionConfig.AutoLockManagers",
+    )?;
+    unless(!ca.external_cas.is_empty(), "CAConfig.ExternalCAs")?;
+    unless(!ca.signing_ca_cert.is_empty(), "CAConfig.SigningCACert")?;
+    unless(!ca.signing_ca_key.is_empty(), "CAConfig.SigningCAKey")?;
+    unless(ca.force_rotate != 0, "CAConfig.ForceRotate")
 }

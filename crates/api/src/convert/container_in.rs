@@ -1,21 +1,25 @@
 //! A container's specification as a client sends it.
 
-use super::{duration, unless};
+use super::{duration, duration_or, invalid, mount, unless};
 use crate::ApiError;
-use api_types::mount as json_mount;
+use api_types::container as json_container;
 use api_types::task as json;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use model::PayloadId;
 use model::container::{
-    BindOptions, ContainerSpec, DnsConfig, Mount, MountKind, Privileges, TmpfsOptions, Ulimit,
+    AppArmorMode, ContainerSpec, DnsConfig, Healthcheck, Privileges, SeccompOption, SelinuxContext,
+    Ulimit,
 };
+use model::payload::{ConfigRef, FileTarget, SecretRef};
 
 const FIELD: &str = "TaskTemplate.ContainerSpec";
 
 pub(super) fn container_spec(spec: json::ContainerSpec) -> Result<ContainerSpec, ApiError> {
-    refuse_what_is_not_built(&spec)?;
     if !spec.image.is_empty()
         && let Err(error) = images::Reference::parse_normalized(&spec.image)
     {
-        return Err(ApiError::bad_request(format!(
+        return Err(invalid(format!(
             "ContainerSpec: {:?} is not a valid repository/tag: {error}",
             spec.image
         )));
@@ -29,16 +33,9 @@ pub(super) fn container_spec(spec: json::ContainerSpec) -> Result<ContainerSpec,
     let grace = spec
         .stop_grace_period
         .map(|d| duration(d, &format!("{FIELD}.StopGracePeriod")));
-    let ulimit = |u: api_types::container::Ulimit| Ulimit {
-        name: u.name,
-        soft: u.soft,
-        hard: u.hard,
-    };
-    let dns = |d: json::DnsConfig| DnsConfig {
-        nameservers: d.nameservers,
-        search: d.search,
-        options: d.options,
-    };
+    let mounts = spec.mounts.into_iter().map(mount::read);
+    let secrets = spec.secrets.into_iter().map(secret);
+    let configs = spec.configs.into_iter().map(config);
     Ok(ContainerSpec {
         image: spec.image,
         labels: spec.labels,
@@ -52,133 +49,140 @@ pub(super) fn container_spec(spec: json::ContainerSpec) -> Result<ContainerSpec,
         stop_signal: spec.stop_signal,
         stop_grace_period: grace.transpose()?,
         read_only: spec.read_only,
-        mounts: spec
-            .mounts
-            .into_iter()
-            .map(mount)
-            .collect::<Result<_, _>>()?,
+        mounts: mounts.collect::<Result<_, _>>()?,
         init: spec.init,
+        tty: spec.tty,
+        open_stdin: spec.open_stdin,
+        healthcheck: spec.healthcheck.map(healthcheck).transpose()?,
+        secrets: secrets.collect::<Result<_, _>>()?,
+        configs: configs.collect::<Result<_, _>>()?,
         hosts: spec.hosts,
-        dns: spec.dns_config.map(dns),
+        dns: spec.dns_config.map(|d| DnsConfig {
+            nameservers: d.nameservers,
+            search: d.search,
+            options: d.options,
+        }),
         isolation: spec.isolation,
         sysctls: spec.sysctls,
         cap_add: spec.capability_add,
         cap_drop: spec.capability_drop,
         ulimits: spec.ulimits.into_iter().map(ulimit).collect(),
         oom_score_adj: spec.oom_score_adj,
-        privileges: spec.privileges.map(|p| Privileges {
-            no_new_privileges: p.no_new_privileges,
-        }),
+        privileges: spec.privileges.map(privileges).transpose()?,
+        ..Default::default()
     })
 }
 
-/// What Docker's CLI sends without being asked (`Init: false`, `DNSConfig: {}`, null privileges) passes.
-fn refuse_what_is_not_built(spec: &json::ContainerSpec) -> Result<(), ApiError> {
-    let field = |name: &str| format!("{FIELD}.{name}");
-    unless(spec.tty, &field("TTY"))?;
-    unless(spec.open_stdin, &field("OpenStdin"))?;
-    unless(spec.init == Some(true), &field("Init"))?;
-    unless(spec.healthcheck.is_some(), &field("Healthcheck"))?;
-    unless(!spec.groups.is_empty(), &field("Groups"))?;
-    unless(!spec.secrets.is_empty(), &field("Secrets"))?;
-    unless(!spec.configs.is_empty(), &field("Configs"))?;
-    let dns = spec.dns_config.as_ref();
-    unless(
-        dns.is_some_and(|d| *d != json::DnsConfig::default()),
-        &field("DNSConfig"),
-    )?;
-    let Some(privileges) = &spec.privileges else {
-        return Ok(());
-    };
-    unless(
-        privileges.credential_spec.is_some(),
-        &field("Privileges.CredentialSpec"),
-    )?;
-    unless(
-        privileges.se_linux_context.is_some(),
-        &field("Privileges.SELinuxContext"),
-    )?;
-    unless(privileges.seccomp.is_some(), &field("Privileges.Seccomp"))?;
-    unless(
-        privileges.app_armor.is_some(),
-        &field("Privileges.AppArmor"),
-    )
+fn ulimit(limit: json_container::Ulimit) -> Ulimit {
+    Ulimit {
+        name: limit.name,
+        soft: limit.soft,
+        hard: limit.hard,
+    }
 }
 
-fn mount(asked: json_mount::Mount) -> Result<Mount, ApiError> {
-    let field = |name: &str| format!("{FIELD}.Mounts.{name}");
-    let kind = match asked.kind.as_str() {
-        "bind" => MountKind::Bind(asked.bind_options.as_ref().map(bind_options).transpose()?),
-        "tmpfs" => MountKind::Tmpfs(
-            asked
-                .tmpfs_options
-                .as_ref()
-                .map(tmpfs_options)
-                .transpose()?,
-        ),
-        "" | "volume" => return Err(ApiError::not_built(&field("Type volume"))),
-        "npipe" | "cluster" | "image" => {
-            return Err(ApiError::not_built(&field(&format!("Type {}", asked.kind))));
+fn healthcheck(check: json_container::HealthConfig) -> Result<Healthcheck, ApiError> {
+    let time = |nanos: i64, field: &str| {
+        let text = format!("ContainerSpec: {field} in HealthConfig cannot be less than 1ms");
+        duration_or(nanos, &text)
+    };
+    Ok(Healthcheck {
+        interval: time(check.interval, "Interval")?,
+        timeout: time(check.timeout, "Timeout")?,
+        start_period: time(check.start_period, "StartPeriod")?,
+        start_interval: time(check.start_interval, "StartInterval")?,
+        retries: u64::try_from(check.retries)
+            .map_err(|_| invalid("ContainerSpec: Retries in HealthConfig cannot be negative"))?,
+        test: check.test,
+    })
+}
+
+fn secret(reference: json::SecretReference) -> Result<SecretRef, ApiError> {
+    let file = reference
+        .file
+        .ok_or_else(|| invalid("malformed secret reference, no target provided"))?;
+    Ok(SecretRef {
+        id: PayloadId::from(reference.secret_id),
+        name: reference.secret_name,
+        file: target(file),
+    })
+}
+
+fn config(reference: json::ConfigReference) -> Result<ConfigRef, ApiError> {
+    match (&reference.file, &reference.runtime) {
+        (None, None) => return Err(invalid("malformed config reference, no target provided")),
+        (Some(_), Some(_)) => {
+            return Err(invalid(
+                "malformed config reference, it has a File and a Runtime target",
+            ));
         }
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid mount type: '{other}'"
-            )));
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    Ok(ConfigRef {
+        id: PayloadId::from(reference.config_id),
+        name: reference.config_name,
+        file: reference.file.map(target),
+    })
+}
+
+fn target(file: json::FileTarget) -> FileTarget {
+    FileTarget {
+        name: file.name,
+        uid: file.uid,
+        gid: file.gid,
+        mode: file.mode,
+    }
+}
+
+fn privileges(asked: json::Privileges) -> Result<Privileges, ApiError> {
+    unless(
+        asked.credential_spec.is_some(),
+        &format!("{FIELD}.Privileges.CredentialSpec"),
+    )?;
+    let selinux = |context: json::SeLinuxContext| SelinuxContext {
+        disable: context.disable,
+        user: context.user,
+        role: context.role,
+        kind: context.kind,
+        level: context.level,
+    };
+    let apparmor = |options: json::AppArmorOpts| match options.mode.as_str() {
+        "" | "default" => Ok(AppArmorMode::Default),
+        "disabled" => Ok(AppArmorMode::Disabled),
+        other => Err(ApiError::bad_request(format!(
+            "{FIELD}.Privileges.AppArmor.Mode: '{other}' is unknown, use default or disabled"
+        ))),
+    };
+    Ok(Privileges {
+        no_new_privileges: asked.no_new_privileges,
+        selinux: asked.se_linux_context.map(selinux),
+        seccomp: asked.seccomp.map(seccomp).transpose()?,
+        apparmor: asked.app_armor.map(apparmor).transpose()?,
+    })
+}
+
+fn seccomp(options: json::SeccompOpts) -> Result<SeccompOption, ApiError> {
+    let field = format!("{FIELD}.Privileges.Seccomp");
+    let bad = |text: &str| ApiError::bad_request(format!("{field}{text}"));
+    if options.mode != "custom" && !options.profile.is_empty() {
+        return Err(bad(".Profile can only be given with the mode custom"));
+    }
+    match options.mode.as_str() {
+        "" | "default" => Ok(SeccompOption::Default),
+        "unconfined" => Ok(SeccompOption::Unconfined),
+        "custom" => {
+            let profile = STANDARD
+                .decode(&options.profile)
+                .map_err(|_| bad(".Profile is not base64"))?;
+            if !serde_json::from_slice(&profile).is_ok_and(|v: serde_json::Value| v.is_object()) {
+                return Err(bad(
+                    ".Profile is not a profile in JSON, which the mode custom needs",
+                ));
+            }
+            Ok(SeccompOption::Custom(profile))
         }
-    };
-    let stray = match &kind {
-        MountKind::Bind(_) => asked.tmpfs_options.is_some() || asked.volume_options.is_some(),
-        MountKind::Tmpfs(_) => asked.bind_options.is_some() || asked.volume_options.is_some(),
-    };
-    if stray {
-        return Err(ApiError::bad_request(format!(
-            "invalid mount config for type \"{}\": it has options of another type",
-            asked.kind
-        )));
+        other => Err(bad(&format!(
+            ".Mode: '{other}' is unknown, use default, unconfined or custom"
+        ))),
     }
-    Ok(Mount {
-        kind,
-        source: asked.source,
-        target: asked.target,
-        read_only: asked.read_only,
-        consistency: asked.consistency,
-    })
-}
-
-fn bind_options(asked: &json_mount::BindOptions) -> Result<BindOptions, ApiError> {
-    let special = asked.read_only_non_recursive || asked.read_only_force_recursive;
-    unless(
-        special,
-        &format!("{FIELD}.Mounts.BindOptions.ReadOnlyNonRecursive and ReadOnlyForceRecursive"),
-    )?;
-    if !matches!(
-        asked.propagation.as_str(),
-        "" | "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared"
-    ) {
-        return Err(ApiError::bad_request(format!(
-            "invalid propagation mode: {}",
-            asked.propagation
-        )));
-    }
-    Ok(BindOptions {
-        propagation: asked.propagation.clone(),
-        non_recursive: asked.non_recursive,
-        create_mountpoint: asked.create_mountpoint,
-    })
-}
-
-fn tmpfs_options(asked: &json_mount::TmpfsOptions) -> Result<TmpfsOptions, ApiError> {
-    unless(
-        !asked.options.is_empty(),
-        &format!("{FIELD}.Mounts.TmpfsOptions.Options"),
-    )?;
-    if asked.size_bytes < 0 {
-        return Err(ApiError::bad_request(
-            "invalid tmpfs size: it cannot be negative",
-        ));
-    }
-    Ok(TmpfsOptions {
-        size_bytes: asked.size_bytes,
-        mode: asked.mode,
-    })
 }

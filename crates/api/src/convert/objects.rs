@@ -1,7 +1,7 @@
 //! Nodes and tasks.
 
 use super::service_out::task_spec;
-use super::timestamp;
+use super::{additions, timestamp};
 use crate::ApiError;
 use api_types::Version;
 use api_types::network::{NetworkAttachment, SwarmNetwork, SwarmNetworkSpec};
@@ -9,13 +9,35 @@ use api_types::{swarm as json, task as json_task};
 use model::Task;
 use model::control::FoundNode;
 use model::node::{Availability, NodeSpec, Role};
-use model::task::{HOST_NETWORK, HOST_NETWORK_ID, Platform, Resources};
+use model::task::{
+    GenericResource, GenericValue, HOST_NETWORK, HOST_NETWORK_ID, Platform, Resources,
+};
 
-pub(super) fn resources(resources: Resources) -> json_task::Resources {
+pub(super) fn resources(resources: Resources, generic: &[GenericResource]) -> json_task::Resources {
     json_task::Resources {
         nano_cpus: resources.nano_cpus,
         memory_bytes: resources.memory_bytes,
-        generic_resources: Vec::new(),
+        generic_resources: generic.iter().map(generic_resource).collect(),
+    }
+}
+
+fn generic_resource(resource: &GenericResource) -> json_task::GenericResource {
+    let kind = resource.kind.clone();
+    match &resource.value {
+        GenericValue::Discrete(value) => json_task::GenericResource {
+            named: None,
+            discrete: Some(json_task::DiscreteGenericResource {
+                kind,
+                value: *value,
+            }),
+        },
+        GenericValue::Named(value) => json_task::GenericResource {
+            named: Some(json_task::NamedGenericResource {
+                kind,
+                value: value.clone(),
+            }),
+            discrete: None,
+        },
     }
 }
 
@@ -27,7 +49,11 @@ pub(super) fn platform(platform: &Platform) -> json::Platform {
 }
 
 /// Plugins that swarm clients look for in a node's description: all of them are built in.
-const PLUGINS: [(&str, &str); 2] = [("Log", "json-file"), ("Network", "host")];
+const PLUGINS: [(&str, &str); 3] = [
+    ("Log", "json-file"),
+    ("Network", "host"),
+    ("Volume", "local"),
+];
 
 /// A node.
 pub(crate) fn node(found: &FoundNode, tls: &json::TlsInfo) -> json::Node {
@@ -45,16 +71,11 @@ pub(crate) fn node(found: &FoundNode, tls: &json::TlsInfo) -> json::Node {
         },
         created_at: timestamp(node.meta.created_at),
         updated_at: timestamp(node.meta.updated_at),
-        spec: json::NodeSpec {
-            name: node.spec.name.clone(),
-            labels: node.spec.labels.clone(),
-            role: node.spec.role.name().into(),
-            availability: node.spec.availability.name().into(),
-        },
+        spec: node_spec_out(&node.spec),
         description: json::NodeDescription {
             hostname: said.hostname,
             platform: platform(&said.platform),
-            resources: resources(said.resources),
+            resources: resources(said.resources, &said.generic),
             engine: json::EngineDescription {
                 engine_version: said.engine_version,
                 labels: said.engine_labels,
@@ -82,18 +103,30 @@ pub(crate) fn node(found: &FoundNode, tls: &json::TlsInfo) -> json::Node {
     }
 }
 
-/// What a client wishes of a node. Role and availability have to be given.
-pub(crate) fn node_spec(spec: json::NodeSpec) -> Result<NodeSpec, ApiError> {
-    let role = match spec.role.to_ascii_lowercase().as_str() {
-        "worker" => Role::Worker,
-        "manager" => Role::Manager,
-        _ => {
-            return Err(ApiError::bad_request(format!(
-                "invalid Role: {:?}",
-                spec.role
-            )));
-        }
-    };
+/// A node's spec as clients see it.
+pub(crate) fn node_spec_out(spec: &NodeSpec) -> json::NodeSpec {
+    json::NodeSpec {
+        name: spec.name.clone(),
+        labels: spec.labels.clone(),
+        role: spec.role.name().into(),
+        availability: spec.availability.name().into(),
+        starling: additions::of_node(spec.drain),
+    }
+}
+
+/// Reads a role.
+pub(crate) fn role(text: &str) -> Result<Role, ApiError> {
+    match text.to_ascii_lowercase().as_str() {
+        "worker" => Ok(Role::Worker),
+        "manager" => Ok(Role::Manager),
+        _ => Err(ApiError::bad_request(format!("invalid Role: {text:?}"))),
+    }
+}
+
+/// What a client wishes of a node. Role and availability have to be given; additions that are not mentioned stay as they are in
+/// `current`.
+pub(crate) fn node_spec(spec: json::NodeSpec, current: &NodeSpec) -> Result<NodeSpec, ApiError> {
+    let role = role(&spec.role)?;
     let availability = availability(&spec.availability).ok_or_else(|| {
         ApiError::bad_request(format!("invalid Availability: {:?}", spec.availability))
     })?;
@@ -102,6 +135,7 @@ pub(crate) fn node_spec(spec: json::NodeSpec) -> Result<NodeSpec, ApiError> {
         labels: spec.labels,
         role,
         availability,
+        drain: additions::drain(spec.starling, current.drain)?,
     })
 }
 
@@ -155,6 +189,8 @@ pub(crate) fn task(task: &Task) -> json_task::Task {
         },
         desired_state: task.desired.name().into(),
         networks_attachments: networks,
+        generic_resources: task.generic.iter().map(generic_resource).collect(),
+        job_iteration: task.job_iteration.map(|index| Version { index }),
         ..Default::default()
     }
 }

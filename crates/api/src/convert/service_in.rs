@@ -1,95 +1,101 @@
 //! A service's specification as a client sends it.
 
 use super::container_in::container_spec;
-use super::{duration, unless};
+use super::{duration_or, invalid, unless};
 use crate::ApiError;
 use api_types::network::NetworkAttachmentConfig;
 use api_types::service as json;
 use api_types::task as json_task;
+use model::Driver;
 use model::service::{
     EndpointMode, EndpointSpec, FailureAction, Mode, ServiceSpec, UpdateConfig, UpdateOrder,
 };
 use model::task::{
-    HOST_NETWORK, HOST_NETWORK_ID, Limits, LogDriver, NetworkAttachment, Placement, Platform,
-    ResourceRequirements, Resources, RestartCondition, RestartPolicy, TaskSpec,
+    GenericResource, GenericValue, HOST_NETWORK, HOST_NETWORK_ID, Limits, NetworkAttachment,
+    Placement, Platform, ResourceRequirements, Resources, RestartCondition, RestartPolicy,
+    TaskSpec,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Converts and refuses what is not built, by the name of the field.
+/// Converts what Docker's clients know and refuses what is not built, by the name of the field. What Starling adds
+/// comes after it: see [`super::settle_additions`].
 pub(crate) fn service_spec(spec: json::ServiceSpec) -> Result<ServiceSpec, ApiError> {
     let mut template = spec.task_template;
     if template.networks.is_empty() {
         template.networks = spec.networks;
     }
+    let config = |config: Option<json::UpdateConfig>| config.map(|c| update_config(&c)).transpose();
     Ok(ServiceSpec {
         name: spec.name,
         labels: spec.labels,
-        mode: mode(&spec.mode)?,
+        mode: mode(spec.mode)?,
         task: Arc::new(task_spec(template)?),
-        update: spec
-            .update_config
-            .map(|c| update_config(&c, "UpdateConfig"))
-            .transpose()?,
-        rollback: spec
-            .rollback_config
-            .map(|c| update_config(&c, "RollbackConfig"))
-            .transpose()?,
+        update: config(spec.update_config)?,
+        rollback: config(spec.rollback_config)?,
         endpoint: spec.endpoint_spec.map(endpoint).transpose()?,
+        ..Default::default()
     })
 }
 
-fn mode(mode: &json::ServiceMode) -> Result<Mode, ApiError> {
-    let given = [
-        mode.replicated.is_some(),
-        mode.global.is_some(),
-        mode.replicated_job.is_some(),
-        mode.global_job.is_some(),
-    ];
-    if given.iter().filter(|given| **given).count() > 1 {
-        return Err(ApiError::bad_request("must specify only one service mode"));
+fn mode(mode: json::ServiceMode) -> Result<Mode, ApiError> {
+    match (
+        mode.replicated,
+        mode.global,
+        mode.replicated_job,
+        mode.global_job,
+    ) {
+        (None, None, None, None) => Ok(Mode::default()),
+        (Some(replicated), None, None, None) => Ok(Mode::Replicated {
+            replicas: replicated.replicas,
+        }),
+        (None, Some(_), None, None) => Ok(Mode::Global),
+        (None, None, Some(job), None) => Ok(Mode::ReplicatedJob {
+            max_concurrent: job.max_concurrent,
+            total_completions: job.total_completions,
+        }),
+        (None, None, None, Some(_)) => Ok(Mode::GlobalJob),
+        _ => Err(ApiError::bad_request("must specify only one service mode")),
     }
-    unless(mode.global.is_some(), "Mode.Global")?;
-    unless(mode.replicated_job.is_some(), "Mode.ReplicatedJob")?;
-    unless(mode.global_job.is_some(), "Mode.GlobalJob")?;
-    Ok(Mode::Replicated {
-        replicas: mode.replicated.as_ref().and_then(|r| r.replicas),
-    })
 }
 
-fn update_config(config: &json::UpdateConfig, field: &str) -> Result<UpdateConfig, ApiError> {
+fn update_config(config: &json::UpdateConfig) -> Result<UpdateConfig, ApiError> {
     let failure_action = match config.failure_action.as_str() {
         "" | "pause" => FailureAction::Pause,
         "continue" => FailureAction::Continue,
-        "rollback" => {
-            return Err(ApiError::not_built(&format!(
-                "{field}.FailureAction rollback"
-            )));
-        }
+        "rollback" => FailureAction::Rollback,
         other => {
             return Err(ApiError::bad_request(format!(
                 "unrecognized update failure action {other}"
             )));
         }
     };
-    let order = match config.order.as_str() {
-        "" | "stop-first" => UpdateOrder::StopFirst,
-        "start-first" => UpdateOrder::StartFirst,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "unrecognized update order {other}"
-            )));
-        }
-    };
-    let monitor = duration(config.monitor, &format!("{field}.Monitor"))?;
+    let monitor = duration_or(
+        config.monitor,
+        "TaskSpec: update-monitor cannot be negative",
+    )?;
     Ok(UpdateConfig {
         parallelism: config.parallelism,
-        delay: duration(config.delay, &format!("{field}.Delay"))?,
+        delay: duration_or(config.delay, "TaskSpec: update-delay cannot be negative")?,
         failure_action,
         monitor: (!monitor.is_zero()).then_some(monitor),
         max_failure_ratio: config.max_failure_ratio,
-        order,
+        order: order(&config.order)
+            .ok_or_else(|| bad("unrecognized update order", &config.order))?,
     })
+}
+
+fn bad(what: &str, text: &str) -> ApiError {
+    ApiError::bad_request(format!("{what} {text}"))
+}
+
+/// Reads an order of stop and start; an empty text is the default one.
+pub(super) fn order(text: &str) -> Option<UpdateOrder> {
+    match text {
+        "" | "stop-first" => Some(UpdateOrder::StopFirst),
+        "start-first" => Some(UpdateOrder::StartFirst),
+        _ => None,
+    }
 }
 
 fn endpoint(spec: json::EndpointSpec) -> Result<EndpointSpec, ApiError> {
@@ -122,45 +128,56 @@ fn task_spec(spec: json_task::TaskSpec) -> Result<TaskSpec, ApiError> {
             spec.runtime
         )));
     }
-    let container = spec.container_spec.unwrap_or_default();
+    let networks = spec.networks.into_iter().map(network);
     Ok(TaskSpec {
-        container: container_spec(container)?,
+        container: container_spec(spec.container_spec.unwrap_or_default())?,
         resources: spec.resources.map(resources).transpose()?,
         restart: spec.restart_policy.map(restart_policy).transpose()?,
         placement: spec.placement.map(placement).transpose()?,
-        networks: spec
-            .networks
-            .into_iter()
-            .map(network)
-            .collect::<Result<_, _>>()?,
-        log_driver: spec.log_driver.map(log_driver).transpose()?,
+        networks: networks.collect::<Result<_, _>>()?,
+        log_driver: spec
+            .log_driver
+            .map(|d| log_driver(d, "TaskTemplate.LogDriver"))
+            .transpose()?,
         force_update: spec.force_update,
         runtime: spec.runtime,
     })
 }
 
 fn resources(asked: json_task::ResourceRequirements) -> Result<ResourceRequirements, ApiError> {
-    let generic = asked
-        .reservations
-        .as_ref()
-        .is_some_and(|r| !r.generic_resources.is_empty());
-    unless(
-        generic,
-        "TaskTemplate.Resources.Reservations.GenericResources",
-    )?;
     let limits = |l: json_task::Limit| Limits {
         nano_cpus: l.nano_cpus,
         memory_bytes: l.memory_bytes,
         pids: l.pids,
     };
-    let reservations = |r: json_task::Resources| Resources {
+    let reserved = |r: &json_task::Resources| Resources {
         nano_cpus: r.nano_cpus,
         memory_bytes: r.memory_bytes,
     };
+    let reservations = asked.reservations.as_ref().map(reserved);
+    let asked_for = asked.reservations.map(|r| r.generic_resources);
+    let generic = asked_for.into_iter().flatten().map(generic);
     Ok(ResourceRequirements {
         limits: asked.limits.map(limits),
-        reservations: asked.reservations.map(reservations),
+        reservations,
+        generic: generic.collect::<Result<_, _>>()?,
     })
+}
+
+fn generic(asked: json_task::GenericResource) -> Result<GenericResource, ApiError> {
+    match (asked.named, asked.discrete) {
+        (None, Some(discrete)) => Ok(GenericResource {
+            kind: discrete.kind,
+            value: GenericValue::Discrete(discrete.value),
+        }),
+        (Some(named), None) => Ok(GenericResource {
+            kind: named.kind,
+            value: GenericValue::Named(named.value),
+        }),
+        _ => Err(invalid(
+            "invalid generic resource: it is either a NamedResourceSpec or a DiscreteResourceSpec",
+        )),
+    }
 }
 
 fn restart_policy(policy: json_task::RestartPolicy) -> Result<RestartPolicy, ApiError> {
@@ -168,37 +185,37 @@ fn restart_policy(policy: json_task::RestartPolicy) -> Result<RestartPolicy, Api
         "" | "any" => RestartCondition::Any,
         "on-failure" => RestartCondition::OnFailure,
         "none" => RestartCondition::None,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "unrecognized restart condition {other}"
-            )));
-        }
+        other => return Err(bad("unrecognized restart condition", other)),
     };
-    let field = "TaskTemplate.RestartPolicy";
+    let delay = policy
+        .delay
+        .map(|d| duration_or(d, "TaskSpec: restart-delay cannot be negative"));
+    let window = policy.window.map_or(Ok(Duration::ZERO), |w| {
+        duration_or(w, "TaskSpec: restart-window cannot be negative")
+    });
     Ok(RestartPolicy {
         condition,
-        delay: policy
-            .delay
-            .map(|d| duration(d, &format!("{field}.Delay")))
-            .transpose()?,
+        delay: delay.transpose()?,
         max_attempts: policy.max_attempts.unwrap_or(0),
-        window: policy.window.map_or(Ok(Duration::ZERO), |w| {
-            duration(w, &format!("{field}.Window"))
-        })?,
+        window: window?,
     })
 }
 
 fn placement(asked: json_task::Placement) -> Result<Placement, ApiError> {
-    unless(
-        !asked.preferences.is_empty(),
-        "TaskTemplate.Placement.Preferences",
-    )?;
+    let spread = |preference: json_task::PlacementPreference| {
+        let spread = preference.spread.ok_or_else(|| {
+            ApiError::bad_request("TaskTemplate.Placement.Preferences: only Spread is known")
+        })?;
+        Ok(spread.spread_descriptor)
+    };
     let platform = |p: api_types::swarm::Platform| Platform {
         architecture: p.architecture,
         os: p.os,
     };
+    let preferences = asked.preferences.into_iter().map(spread);
     Ok(Placement {
         constraints: asked.constraints,
+        preferences: preferences.collect::<Result<_, ApiError>>()?,
         max_replicas: asked.max_replicas,
         platforms: asked.platforms.into_iter().map(platform).collect(),
     })
@@ -229,23 +246,13 @@ fn network(asked: NetworkAttachmentConfig) -> Result<NetworkAttachment, ApiError
     })
 }
 
-fn log_driver(driver: api_types::Driver) -> Result<LogDriver, ApiError> {
-    if !matches!(driver.name.as_str(), "" | "json-file") {
-        return Err(ApiError::not_built(&format!(
-            "TaskTemplate.LogDriver {}",
-            driver.name
-        )));
-    }
-    if let Some(option) = driver
-        .options
-        .keys()
-        .find(|o| !matches!(o.as_str(), "max-size" | "max-file"))
-    {
-        return Err(ApiError::bad_request(format!(
-            "unknown log opt '{option}' for json-file log driver"
-        )));
-    }
-    Ok(LogDriver {
+/// Drivers that Docker has and this engine has not are not built; `field` says where it was asked for.
+pub(super) fn log_driver(driver: api_types::Driver, field: &str) -> Result<Driver, ApiError> {
+    unless(
+        !matches!(driver.name.as_str(), "" | "json-file"),
+        &format!("{field} {}", driver.name),
+    )?;
+    Ok(Driver {
         name: driver.name,
         options: driver.options,
     })

@@ -1,28 +1,38 @@
 //! What a client sends comes back as it was sent, or is refused by the name of the field.
 
-use super::{service, service_spec};
+use super::{service, service_spec, settle_additions};
+use crate::ApiError;
 use api_types::service::ServiceSpec;
 use http::StatusCode;
 use model::{Meta, Service, ServiceId};
 use serde_json::Value;
 use std::sync::Arc;
 
-fn read(text: &str) -> Result<model::ServiceSpec, crate::ApiError> {
-    service_spec(api_types::from_json::<ServiceSpec>(text.as_bytes()).expect("JSON"))
+pub(super) fn read(text: &str) -> Result<model::ServiceSpec, ApiError> {
+    let sent: ServiceSpec = api_types::from_json(text.as_bytes()).expect("JSON");
+    let additions = sent.starling.clone();
+    let mut spec = service_spec(sent)?;
+    settle_additions(&mut spec, additions, None)?;
+    Ok(spec)
 }
 
-/// The spec as it is answered after it was sent.
-fn echo(text: &str) -> Value {
-    let spec = read(text).expect("a good spec");
-    let object = Service {
+pub(super) fn object(spec: model::ServiceSpec) -> Service {
+    Service {
         id: ServiceId::from("s"),
         meta: Meta::default(),
         spec: Arc::new(spec),
         previous_spec: None,
         spec_version: 1,
         update_status: None,
-    };
-    serde_json::to_value(service(&object, None, false).spec).expect("JSON")
+        history: Vec::new(),
+        job: None,
+    }
+}
+
+/// The spec as it is answered after it was sent.
+fn echo(text: &str) -> Value {
+    let spec = read(text).expect("a good spec");
+    serde_json::to_value(service(&object(spec), None, false).spec).expect("JSON")
 }
 
 #[track_caller]
@@ -41,6 +51,48 @@ fn what_dockers_cli_sends_is_echoed() {
     check_echo(
         r#"{"Name":"rich","Labels":{"a":"b"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:1","Args":["sh","-c","x"],"Command":["/bin/sh"],"Hostname":"h","Env":["A=1"],"Dir":"/d","User":"1:2","Privileges":{"CredentialSpec":null,"SELinuxContext":null,"NoNewPrivileges":true},"Init":false,"StopSignal":"SIGINT","ReadOnly":true,"Mounts":[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"Propagation":"rslave"}},{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":65536,"Mode":448}}],"StopGracePeriod":30000000000,"Hosts":["1.2.3.4 h"],"Sysctls":{"net.ipv4.ip_forward":"1"},"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["CAP_CHOWN"],"Ulimits":[{"Name":"nofile","Hard":20,"Soft":10}]},"Resources":{"Limits":{"NanoCPUs":500000000,"Pids":7},"Reservations":{"MemoryBytes":67108864}},"RestartPolicy":{"Condition":"on-failure","Delay":5000000000,"MaxAttempts":0,"Window":1000000000},"Placement":{"Constraints":["node.role==worker"],"MaxReplicas":3},"Networks":[{"Target":"hostnetwork00000000000000"}],"LogDriver":{"Name":"json-file","Options":{"max-size":"1m"}},"ForceUpdate":3},"Mode":{"Replicated":{}},"UpdateConfig":{"Parallelism":2,"Delay":1,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0.5,"Order":"stop-first"},"RollbackConfig":{"Parallelism":1,"FailureAction":"continue","MaxFailureRatio":0,"Order":"start-first"},"EndpointSpec":{"Mode":"dnsrr"}}"#,
     );
+}
+
+#[test]
+fn everything_that_a_container_can_be_is_echoed() {
+    check_echo(
+        r#"{"Name":"all","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:1","Hostname":"{{.Service.Name}}","Groups":["7","wheel"],"Privileges":{"CredentialSpec":null,"SELinuxContext":{"Disable":false,"User":"u","Role":"r","Type":"t","Level":"l"},"Seccomp":{"Mode":"custom","Profile":"e30="},"AppArmor":{"Mode":"disabled"},"NoNewPrivileges":false},"Init":true,"TTY":true,"OpenStdin":true,"Mounts":[{"Type":"volume","Source":"v1","Target":"/v","VolumeOptions":{"NoCopy":true,"Labels":{"a":"b"},"Subpath":"s/t","DriverConfig":{"Name":"local","Options":{"type":"tmpfs"}}}},{"Type":"volume","Target":"/w"},{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"Consistency":"cached","BindOptions":{"Propagation":"rprivate","NonRecursive":true,"CreateMountpoint":true,"ReadOnlyNonRecursive":true}},{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1,"Mode":1023,"Options":[["noexec"],["uid","7"]]}}],"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":1000000,"Timeout":2000000,"StartPeriod":3000000,"StartInterval":4000000,"Retries":5},"DNSConfig":{"Nameservers":["1.1.1.1"],"Search":["a"],"Options":["ndots:1"]},"Secrets":[{"File":{"Name":"s","UID":"0","GID":"1","Mode":292},"SecretID":"i","SecretName":"n"}],"Configs":[{"File":{"Name":"/c","UID":"0","GID":"0","Mode":256},"ConfigID":"j","ConfigName":"m"},{"Runtime":{},"ConfigID":"k","ConfigName":"o"}],"Isolation":"default","OomScoreAdj":-5},"Resources":{"Reservations":{"GenericResources":[{"DiscreteResourceSpec":{"Kind":"gpu","Value":2}}]}},"Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.rack"}}]},"ForceUpdate":1,"Runtime":"container"},"Mode":{"Global":{}},"UpdateConfig":{"Parallelism":0,"FailureAction":"rollback","MaxFailureRatio":1,"Order":"start-first"},"Starling":{"ProgressDeadline":120000000000,"Devices":[{"HostPath":"/dev/a","ContainerPath":"/dev/b","Permissions":"rw"}],"Privileged":true,"SecretEnv":[{"SecretID":"i","SecretName":"n","Variable":"V"}]}}"#,
+    );
+    for mode in [
+        r#"{"ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":4}}"#,
+        r#"{"ReplicatedJob":{}}"#,
+        r#"{"GlobalJob":{}}"#,
+        r#"{"Replicated":{"Replicas":0}}"#,
+    ] {
+        check_echo(&format!(
+            r#"{{"Name":"job","Labels":{{}},"TaskTemplate":{{"ContainerSpec":{{"Image":"i"}},"ForceUpdate":0}},"Mode":{mode}}}"#
+        ));
+    }
+    check_echo(
+        r#"{"Name":"off","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"i"},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":0}},"Starling":{"Stopped":{"Replicas":3},"AutoRebalance":true}}"#,
+    );
+}
+
+#[test]
+fn defaults_are_shown_when_asked_for() {
+    let spec = read(r#"{"Name":"w","TaskTemplate":{"ContainerSpec":{"Image":"i"}}}"#)
+        .expect("a good spec");
+    let shown = serde_json::to_value(service(&object(spec), None, true).spec).expect("JSON");
+    let at = |path: &str| shown.pointer(path).cloned().unwrap_or_default();
+    assert_eq!(at("/Mode/Replicated/Replicas"), 1);
+    assert_eq!(at("/UpdateConfig/Monitor"), 5_000_000_000_u64);
+    assert_eq!(at("/RollbackConfig/Order"), "stop-first");
+    assert_eq!(at("/TaskTemplate/RestartPolicy/Condition"), "any");
+    assert_eq!(at("/TaskTemplate/RestartPolicy/Delay"), 5_000_000_000_u64);
+    assert_eq!(
+        at("/TaskTemplate/ContainerSpec/StopGracePeriod"),
+        10_000_000_000_u64
+    );
+    assert!(at("/TaskTemplate/Resources/Limits").is_object());
+    let job = read(r#"{"Name":"w","TaskTemplate":{"ContainerSpec":{"Image":"i"}},"Mode":{"ReplicatedJob":{"MaxConcurrent":3}}}"#).expect("a job");
+    let shown = serde_json::to_value(service(&object(job), None, true).spec).expect("JSON");
+    assert_eq!(shown["Mode"]["ReplicatedJob"]["TotalCompletions"], 3);
+    assert!(shown.get("UpdateConfig").is_none());
 }
 
 #[test]
@@ -72,27 +124,18 @@ fn check_refused(spec: &str, status: StatusCode, text: &str) {
 #[test]
 fn what_is_not_built_is_refused_by_its_field() {
     for (container, field) in [
-        (r#""TTY":true"#, "TTY"),
-        (r#""OpenStdin":true"#, "OpenStdin"),
-        (r#""Init":true"#, "Init"),
-        (r#""Healthcheck":{"Test":["CMD","x"]}"#, "Healthcheck"),
-        (r#""Groups":["7"]"#, "Groups"),
-        (r#""Secrets":[{"SecretID":"x"}]"#, "Secrets"),
-        (r#""Configs":[{"ConfigID":"x"}]"#, "Configs"),
-        (r#""DNSConfig":{"Nameservers":["1.1.1.1"]}"#, "DNSConfig"),
         (
-            r#""Privileges":{"SELinuxContext":{"Disable":true}}"#,
-            "SELinuxContext",
+            r#""Privileges":{"CredentialSpec":{"Config":"c"}}"#,
+            "CredentialSpec",
         ),
         (
-            r#""Privileges":{"Seccomp":{"Mode":"unconfined"}}"#,
-            "Seccomp",
+            r#""Mounts":[{"Type":"cluster","Source":"v","Target":"/v"}]"#,
+            "Mounts.Type cluster",
         ),
         (
-            r#""Mounts":[{"Type":"volume","Source":"v","Target":"/v"}]"#,
-            "volume",
+            r#""Mounts":[{"Type":"volume","Target":"/v","VolumeOptions":{"DriverConfig":{"Name":"nfs"}}}]"#,
+            "DriverConfig nfs",
         ),
-        (r#""Mounts":[{"Source":"v","Target":"/v"}]"#, "volume"),
     ] {
         let spec = format!(
             r#"{{"Name":"w","TaskTemplate":{{"ContainerSpec":{{"Image":"i",{container}}}}}}}"#
@@ -100,26 +143,20 @@ fn what_is_not_built_is_refused_by_its_field() {
         check_refused(&spec, StatusCode::NOT_IMPLEMENTED, field);
     }
     for (rest, field) in [
-        (r#""Mode":{"Global":{}}"#, "Mode.Global"),
-        (r#""Mode":{"ReplicatedJob":{}}"#, "ReplicatedJob"),
         (r#""EndpointSpec":{"Ports":[{"TargetPort":80}]}"#, "Ports"),
-        (r#""UpdateConfig":{"FailureAction":"rollback"}"#, "rollback"),
-        (
-            r#""TaskTemplate":{"Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.x"}}]}}"#,
-            "Preferences",
-        ),
         (
             r#""TaskTemplate":{"Networks":[{"Target":"bridge"}]}"#,
             "bridge",
         ),
         (
-            r#""TaskTemplate":{"LogDriver":{"Name":"journald"}}"#,
-            "LogDriver",
+            r#""TaskTemplate":{"Networks":[{"Target":"host","Aliases":["a"]}]}"#,
+            "Aliases",
         ),
         (
-            r#""TaskTemplate":{"Resources":{"Reservations":{"GenericResources":[{}]}}}"#,
-            "GenericResources",
+            r#""TaskTemplate":{"LogDriver":{"Name":"journald"}}"#,
+            "LogDriver journald",
         ),
+        (r#""TaskTemplate":{"Runtime":"plugin"}"#, "PluginSpec"),
     ] {
         check_refused(
             &format!(r#"{{"Name":"w",{rest}}}"#),
@@ -137,7 +174,14 @@ fn nonsense_is_refused() {
             "one service mode",
         ),
         (r#""UpdateConfig":{"Order":"sideways"}"#, "order"),
-        (r#""UpdateConfig":{"Delay":-1}"#, "negative"),
+        (
+            r#""UpdateConfig":{"Delay":-1}"#,
+            "rpc error: code = InvalidArgument desc = TaskSpec: update-delay cannot be negative",
+        ),
+        (
+            r#""RollbackConfig":{"Monitor":-1}"#,
+            "TaskSpec: update-monitor cannot be negative",
+        ),
         (
             r#""UpdateConfig":{"FailureAction":"explode"}"#,
             "failure action",
@@ -149,15 +193,64 @@ fn nonsense_is_refused() {
         ),
         (
             r#""TaskTemplate":{"RestartPolicy":{"Delay":-5}}"#,
-            "negative",
+            "TaskSpec: restart-delay cannot be negative",
         ),
+        (
+            r#""TaskTemplate":{"RestartPolicy":{"Window":-5}}"#,
+            "TaskSpec: restart-window cannot be negative",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Healthcheck":{"Interval":-5}}}"#,
+            "Interval in HealthConfig cannot be less than 1ms",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Healthcheck":{"Retries":-1}}}"#,
+            "Retries in HealthConfig cannot be negative",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Secrets":[{"SecretID":"a","SecretName":"b"}]}}"#,
+            "malformed secret reference, no target provided",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Configs":[{"ConfigID":"a","ConfigName":"b"}]}}"#,
+            "malformed config reference, no target provided",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Configs":[{"ConfigID":"a","File":{},"Runtime":{}}]}}"#,
+            "a File and a Runtime target",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"odd"}}}}"#,
+            "Seccomp.Mode: 'odd'",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"unconfined","Profile":"e30="}}}}"#,
+            "only be given with the mode custom",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Privileges":{"Seccomp":{"Mode":"custom","Profile":"AAAA"}}}}"#,
+            "not a profile in JSON",
+        ),
+        (
+            r#""TaskTemplate":{"ContainerSpec":{"Privileges":{"AppArmor":{"Mode":"odd"}}}}"#,
+            "AppArmor.Mode",
+        ),
+        (
+            r#""TaskTemplate":{"Resources":{"Reservations":{"GenericResources":[{}]}}}"#,
+            "either a NamedResourceSpec or a DiscreteResourceSpec",
+        ),
+        (
+            r#""TaskTemplate":{"Placement":{"Preferences":[{}]}}"#,
+            "only Spread",
+        ),
+        (r#""Starling":{"ProgressDeadline":-1}"#, "ProgressDeadline"),
         (
             r#""TaskTemplate":{"ContainerSpec":{"Image":"UPPER"}}"#,
             "not a valid repository",
         ),
         (
             r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"odd","Target":"/x"}]}}"#,
-            "mount type",
+            "invalid MountType",
         ),
         (
             r#""TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"bind","TmpfsOptions":{}}]}}"#,

@@ -27,13 +27,19 @@ const FILTERS: [&str; 16] = [
 ];
 
 /// Filters whose matter is not built yet: asking by them finds out nothing true.
-const NOT_BUILT: [&str; 5] = ["expose", "health", "publish", "volume", "annotation"];
+const NOT_BUILT: [&str; 3] = ["expose", "publish", "annotation"];
 
 pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let filters = call.query.filters(&FILTERS)?;
     if let Some(filter) = NOT_BUILT.iter().find(|f| filters.contains(f)) {
         return Err(ApiError::not_built(&format!(
             "the filter {filter} of containers"
+        )));
+    }
+    let states = ["none", "starting", "healthy", "unhealthy"];
+    if let Some(health) = filters.values("health").find(|h| !states.contains(h)) {
+        return Err(ApiError::bad_request(format!(
+            "invalid filter 'health={health}'"
         )));
     }
     let mut exited = Vec::new();
@@ -112,6 +118,13 @@ fn passes(filters: &Filters, container: &Listed) -> bool {
         && filters.exact("status", &summary.state)
         && filters.any("is-task", |wanted| {
             matches!(wanted, "true" | "1") == is_task
+        })
+        && filters.exact("health", container.health)
+        && filters.any("volume", |wanted| {
+            summary
+                .mounts
+                .iter()
+                .any(|m| (m.kind == "volume" && m.name == wanted) || m.destination == wanted)
         })
         && filters.any("isolation", |wanted| wanted == "default")
         && filters.any("network", |wanted| {

@@ -3,12 +3,13 @@
 use super::logs::point;
 use crate::ApiError;
 use crate::body::{self, Body};
+use crate::events::{Gone, Past, TASK};
 use crate::router::Call;
 use api_types::Filters;
 use api_types::events::Event;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream};
-use http::Response;
+use http::{Response, StatusCode};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,20 +42,48 @@ pub(crate) fn stream(call: Call) -> Result<Response<Body>, ApiError> {
             "`since` time cannot be after `until` time",
         ));
     }
-    let (kept, receiver) = call.api.events.subscribe();
-    let past: Vec<_> = kept
-        .into_iter()
-        .filter(|e| since.is_some_and(|s| e.time_nano >= s) || (since.is_none() && until.is_some()))
-        .collect();
-    let coming = BroadcastStream::new(receiver).filter_map(|event| future::ready(event.ok()));
+    let index = call.query.number("sinceIndex")?;
+    if index.is_some() && since.is_some() {
+        return Err(ApiError::bad_request(
+            "`since` and `sinceIndex` cannot be given together",
+        ));
+    }
+    let past = match (index, since) {
+        (Some(index), _) => Past::After(index),
+        (None, Some(since)) => Past::Since(since),
+        (None, None) if until.is_some() => Past::All,
+        (None, None) => Past::Nothing,
+    };
+    let wants_tasks = filters.values("type").any(|kind| kind == TASK);
+    let (past, receiver) = call.api.events.subscribe(past, wants_tasks).map_err(gone)?;
+    // A reader that is too slow would miss some: its stream ends, and it can ask again.
+    let coming = BroadcastStream::new(receiver)
+        .take_while(|event| future::ready(event.is_ok()))
+        .filter_map(|event| future::ready(event.ok()));
     let wait = until.map(|until| until - call.api.host.now());
     // The end is one of what is to come: what has been is told whole, also when the end is past.
     let events = stream::iter(past).chain(end_at(coming, wait));
     let events = events.filter(move |e| {
-        future::ready(until.is_none_or(|u| e.time_nano <= u) && passes(&filters, e))
+        future::ready(
+            until.is_none_or(|u| e.time_nano <= u)
+                && (wants_tasks || e.kind != TASK)
+                && passes(&filters, e),
+        )
     });
     let lines = events.map(|event| line(&event));
     Ok(body::stream("application/json", lines))
+}
+
+/// 410: what was asked for is not kept any more.
+fn gone(gone: Gone) -> ApiError {
+    let text = match gone.kept_after {
+        Some(index) => format!(
+            "events are kept from index {} on: list the objects, then ask with sinceIndex={index} or later",
+            index.saturating_add(1)
+        ),
+        None => "this host keeps no events by index: it is no manager, or is just becoming one; ask another manager, or without sinceIndex".to_owned(),
+    };
+    ApiError::new(StatusCode::GONE, text)
 }
 
 fn line(event: &Arc<Event>) -> io::Result<Bytes> {

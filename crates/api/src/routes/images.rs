@@ -5,16 +5,13 @@ use crate::error::image_error;
 use crate::events::event;
 use crate::router::Call;
 use crate::version::Version;
-use crate::{Api, ApiError};
+use crate::{Api, ApiError, auth};
 use api_types::StringMap;
 use api_types::image as out;
-use base64::Engine;
-use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, Response, StatusCode};
-use images::{Auth, ImageRecord, Progress, ProgressMessage, Reference, Removed};
-use serde::Deserialize;
+use http::{Response, StatusCode};
+use images::{ImageRecord, Progress, ProgressMessage, Reference, Removed};
 use std::io;
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
@@ -250,41 +247,8 @@ fn tell(api: &Api, action: &str, id: &str, name: &str) {
     ));
 }
 
-/// Credentials from `X-Registry-Auth`: base64 of JSON. The CLI sends `{}` when it has none.
-fn auth(headers: &HeaderMap) -> Result<Option<Auth>, ApiError> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Credentials {
-        username: String,
-        password: String,
-        identitytoken: String,
-        registrytoken: String,
-    }
-    let Some(value) = headers.get("X-Registry-Auth").filter(|v| !v.is_empty()) else {
-        return Ok(None);
-    };
-    let bad =
-        || ApiError::bad_request("invalid X-Registry-Auth header: send base64url of a JSON object");
-    let text = value.to_str().map_err(|_| bad())?;
-    let bytes = URL_SAFE
-        .decode(text)
-        .or_else(|_| URL_SAFE_NO_PAD.decode(text))
-        .map_err(|_| bad())?;
-    let credentials: Credentials = serde_json::from_slice(&bytes).map_err(|_| bad())?;
-    if !credentials.identitytoken.is_empty() {
-        return Err(ApiError::not_built("X-Registry-Auth.identitytoken"));
-    }
-    if !credentials.registrytoken.is_empty() {
-        return Ok(Some(Auth::Bearer(credentials.registrytoken)));
-    }
-    let Credentials {
-        username, password, ..
-    } = credentials;
-    Ok((!username.is_empty()).then_some(Auth::Basic { username, password }))
-}
-
 pub(crate) async fn distribution(call: Call, name: &str) -> Result<Response<Body>, ApiError> {
-    let auth = auth(&call.headers)?;
+    let auth = auth::credentials(&call.headers)?;
     let found = call
         .api
         .images
@@ -333,7 +297,7 @@ fn pull(call: Call, image: String) -> Result<Response<Body>, ApiError> {
     };
     let parsed = Reference::parse_normalized(&reference)
         .map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let auth = auth(&call.headers)?;
+    let auth = auth::credentials(&call.headers)?;
     let platform = Some(call.query.get("platform").to_owned()).filter(|p| !p.is_empty());
     let api = call.api;
     Ok(progress_stream(move |progress| async move {

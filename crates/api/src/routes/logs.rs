@@ -14,35 +14,42 @@ use model::Timestamp;
 use model::logs::{LogMessage, LogOptions, LogSelector};
 
 pub(crate) async fn of_service(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
-    let service = services::find(&call, id).await?;
+    let service = services::find(&call.api, id).await?;
     let selector = LogSelector {
         services: vec![service.id.clone()],
         tasks: Vec::new(),
     };
-    stream(call, selector).await
+    stream(call, selector, service.spec.task.container.tty).await
 }
 
 pub(crate) async fn of_task(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
-    let found = tasks::find(&call, id).await?;
+    let found = tasks::find(&call.api, id).await?;
     let selector = LogSelector {
         services: Vec::new(),
         tasks: vec![found.task.id.clone()],
     };
-    stream(call, selector).await
+    stream(call, selector, found.task.spec.container.tty).await
 }
 
-async fn stream(call: Call, selector: LogSelector) -> Result<Response<Body>, ApiError> {
+/// What a terminal wrote has no frames, as in Docker: there is but one stream.
+async fn stream(
+    call: Call,
+    selector: LogSelector,
+    is_terminal: bool,
+) -> Result<Response<Body>, ApiError> {
     let options = options(&call)?;
     let details = call.query.flag("details");
     let timestamps = call.query.flag("timestamps");
     let messages = call.api.swarm.logs(selector, options).await?;
     let frames = messages.map(move |message| {
         Ok(match message {
+            Ok(message) if is_terminal => line(&message, details, timestamps),
             Ok(message) => frame::frame(message.stream, &line(&message, details, timestamps)),
+            Err(notice) if is_terminal => format!("{notice}\n").into(),
             Err(notice) => frame::system_error(&format!("{notice}\n")),
         })
     });
-    let content_type = if call.version >= Version(1, 42) {
+    let content_type = if call.version >= Version(1, 42) && !is_terminal {
         MEDIA_TYPE_MULTIPLEXED_STREAM
     } else {
         MEDIA_TYPE_RAW_STREAM

@@ -1,14 +1,14 @@
 //! `/nodes`.
 
-use crate::ApiError;
-use crate::body::{self, Body, json, read_json};
-use crate::convert;
-use crate::filter;
+use super::services;
+use crate::body::{self, Body, json, malformed, read_json};
 use crate::router::Call;
+use crate::{Api, ApiError, convert, filter};
 use api_types::swarm::{NodeSpec, TlsInfo};
 use http::{Response, StatusCode};
 use model::Labels;
-use model::control::{FoundNode, Query, Selector, Write};
+use model::control::{ControlError, FoundNode, Query, Selector, Write};
+use serde_json::Value;
 
 const FILTERS: [&str; 6] = ["id", "label", "membership", "name", "node.label", "role"];
 
@@ -20,9 +20,9 @@ async fn tls(call: &Call) -> Result<TlsInfo, ApiError> {
         .unwrap_or_default())
 }
 
-async fn find(call: &Call, reference: &str) -> Result<FoundNode, ApiError> {
+async fn find(api: &Api, reference: &str) -> Result<FoundNode, ApiError> {
     let query = Query::Nodes(Selector::Reference(reference.into()));
-    let mut found = call.api.swarm.query(query).await?;
+    let mut found = api.swarm.query(query).await?;
     found
         .nodes
         .pop()
@@ -72,29 +72,40 @@ pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
 }
 
 pub(crate) async fn inspect(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
-    let node = find(&call, id).await?;
+    let node = find(&call.api, id).await?;
     let tls = tls(&call).await?;
     Ok(json(&convert::node(&node, &tls)))
 }
 
 pub(crate) async fn update(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
     let version = call.query.version("node")?;
-    let node = find(&call, id).await?;
-    let spec: NodeSpec = read_json(&call.headers, call.body).await?;
-    let spec = convert::node_spec(spec)?;
-    call.api
-        .swarm
-        .write(Write::UpdateNode {
-            id: node.node.id.clone(),
-            version,
-            spec,
-        })
-        .await?;
+    let dry_run = call.query.flag("dryRun");
+    let sent: Value = read_json(&call.headers, call.body).await?;
+    let node = find(&call.api, id).await?.node;
+    let printed = convert::node_spec_out(&node.spec);
+    let sent = convert::keep_unknown_of_node(sent, &printed);
+    let sent: NodeSpec = api_types::from_value(sent).map_err(malformed)?;
+    let spec = convert::node_spec(sent, &node.spec)?;
+    model::validate::node(&spec)
+        .map_err(|error| ControlError::InvalidArgument(error.to_string()))?;
+    let diff = dry_run.then(|| {
+        let new = convert::node_spec_out(&spec);
+        convert::differences(Some(&printed), &new)
+    });
+    let write = Write::UpdateNode {
+        id: node.id.clone(),
+        version,
+        spec,
+    };
+    if let Some(diff) = diff {
+        return services::plan(&call.api, write, diff).await;
+    }
+    call.api.swarm.write(write).await?;
     Ok(body::empty(StatusCode::OK))
 }
 
 pub(crate) async fn remove(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
-    let node = find(&call, id).await?;
+    let node = find(&call.api, id).await?;
     let force = call.query.flag("force");
     call.api
         .swarm

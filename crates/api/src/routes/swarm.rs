@@ -1,19 +1,21 @@
 //! `/swarm`.
 
-use crate::ApiError;
 use crate::backend::{Init, Join};
-use crate::body::{self, Body, json, read_json};
-use crate::convert;
+use crate::body::{self, Body, json, json_with, malformed, read_json};
 use crate::router::Call;
+use crate::{Api, ApiError, convert};
+use api_types::starling::Token;
 use api_types::swarm::{InitRequest, JoinRequest, Spec};
 use http::{Response, StatusCode};
-use model::Cluster;
+use model::cluster::LabelledToken;
 use model::control::{ControlError, Query, Write};
 use model::node::Availability;
+use model::{Cluster, ClusterSpec};
+use serde_json::Value;
 use std::sync::Arc;
 
-async fn cluster(call: &Call) -> Result<Arc<Cluster>, ApiError> {
-    let found = call.api.swarm.query(Query::Cluster).await?;
+async fn cluster(api: &Api) -> Result<Arc<Cluster>, ApiError> {
+    let found = api.swarm.query(Query::Cluster).await?;
     found
         .cluster
         .ok_or_else(|| ControlError::NotFound("cluster not found".into()).into())
@@ -28,13 +30,62 @@ fn availability(text: &str) -> Result<Availability, ApiError> {
 }
 
 pub(crate) async fn inspect(call: Call) -> Result<Response<Body>, ApiError> {
-    let cluster = cluster(&call).await?;
+    let cluster = cluster(&call.api).await?;
     let swarm = &call.api.swarm;
+    let labelled = cluster.tokens.iter().map(|t| token(&call.api, &cluster, t));
     Ok(json(&convert::swarm(
         &cluster,
         swarm.tls_info(&cluster),
         swarm.join_tokens(&cluster),
+        labelled.collect(),
     )))
+}
+
+fn token(api: &Api, cluster: &Cluster, token: &LabelledToken) -> Token {
+    Token {
+        name: token.name.clone(),
+        role: token.role.name().into(),
+        labels: token.labels.clone(),
+        token: api.swarm.labelled_token(cluster, token),
+    }
+}
+
+/// A join token whose nodes get labels.
+pub(crate) async fn create_token(call: Call) -> Result<Response<Body>, ApiError> {
+    let asked: Token = read_json(&call.headers, call.body).await?;
+    if !asked.token.is_empty() {
+        return Err(ApiError::bad_request(
+            "Token must not be given: the manager makes it",
+        ));
+    }
+    model::validate::token(&asked.name, &asked.labels).map_err(wrong)?;
+    let write = Write::CreateToken {
+        name: asked.name.clone(),
+        role: convert::role(&asked.role)?,
+        labels: asked.labels,
+    };
+    call.api.swarm.write(write).await?;
+    let cluster = cluster(&call.api).await?;
+    let made = cluster.tokens.iter().find(|t| t.name == asked.name);
+    let made = made.ok_or_else(|| {
+        ApiError::not_found(format!("join token {} was removed at once", asked.name))
+    })?;
+    let answer = Token {
+        name: asked.name,
+        token: call.api.swarm.labelled_token(&cluster, made),
+        ..Default::default()
+    };
+    Ok(json_with(StatusCode::CREATED, &answer))
+}
+
+pub(crate) async fn remove_token(call: Call, name: &str) -> Result<Response<Body>, ApiError> {
+    let write = Write::RemoveToken { name: name.into() };
+    call.api.swarm.write(write).await?;
+    Ok(body::empty(StatusCode::NO_CONTENT))
+}
+
+fn wrong(error: model::validate::Invalid) -> ControlError {
+    ControlError::InvalidArgument(error.0)
 }
 
 pub(crate) async fn init(call: Call) -> Result<Response<Body>, ApiError> {
@@ -55,9 +106,11 @@ pub(crate) async fn init(call: Call) -> Result<Response<Body>, ApiError> {
             "ListenAddr must be given, such as 0.0.0.0:2377",
         ));
     }
+    let spec = convert::cluster_spec(request.spec, &ClusterSpec::default())?;
+    model::validate::cluster(&spec).map_err(wrong)?;
     let init = Init {
         availability: availability(&request.availability)?,
-        spec: convert::cluster_spec(request.spec)?,
+        spec,
         listen_addr: request.listen_addr,
         advertise_addr: request.advertise_addr,
     };
@@ -98,8 +151,15 @@ pub(crate) async fn update(call: Call) -> Result<Response<Body>, ApiError> {
     }
     let rotate_worker_token = call.query.flag("rotateWorkerToken");
     let rotate_manager_token = call.query.flag("rotateManagerToken");
-    let spec: Spec = read_json(&call.headers, call.body).await?;
-    let spec = convert::cluster_spec(spec)?;
+    let sent: Value = read_json(&call.headers, call.body).await?;
+    let current = cluster(&call.api).await?;
+    let keeps_labels = convert::is_missing(&sent, "Labels");
+    let sent: Spec = api_types::from_value(sent).map_err(malformed)?;
+    let mut spec = convert::cluster_spec(sent, &current.spec)?;
+    if keeps_labels {
+        spec.labels.clone_from(&current.spec.labels);
+    }
+    model::validate::cluster(&spec).map_err(wrong)?;
     let write = Write::UpdateCluster {
         version,
         spec,

@@ -1,9 +1,8 @@
 //! `/tasks`.
 
-use crate::ApiError;
 use crate::body::{Body, json};
-use crate::convert;
 use crate::router::Call;
+use crate::{Api, ApiError, convert};
 use http::Response;
 use model::control::{FoundTask, Query, Selector, TaskSelector};
 use model::{NodeId, ServiceId};
@@ -39,9 +38,9 @@ const STATES: [&str; 15] = [
 ];
 
 /// The task that a user's word means.
-pub(super) async fn find(call: &Call, reference: &str) -> Result<FoundTask, ApiError> {
+pub(super) async fn find(api: &Api, reference: &str) -> Result<FoundTask, ApiError> {
     let query = Query::Tasks(TaskSelector::Reference(reference.into()));
-    let mut found = call.api.swarm.query(query).await?;
+    let mut found = api.swarm.query(query).await?;
     found
         .tasks
         .pop()
@@ -119,6 +118,6 @@ async fn nodes(call: &Call, references: Vec<&str>) -> Result<Option<Vec<NodeId>>
 }
 
 pub(crate) async fn inspect(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
-    let found = find(&call, id).await?;
+    let found = find(&call.api, id).await?;
     Ok(json(&convert::task(&found.task)))
 }
