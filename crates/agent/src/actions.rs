@@ -2,8 +2,9 @@
 //! one another.
 
 use crate::driver::Event;
-use crate::executor::{ExecError, Executor};
+use crate::executor::{ExecError, Executor, Say, Started};
 use crate::worker::{Action, Exit, Outcome};
+use futures_util::StreamExt;
 use model::{TaskId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ struct Busy {
     last: Option<JoinHandle<()>>,
     preparing: bool,
     waiter: Option<JoinHandle<()>>,
+    health: Option<JoinHandle<()>>,
 }
 
 impl Actions {
@@ -63,7 +65,7 @@ impl Actions {
     /// Begins an action; its outcome comes as an event.
     pub(crate) fn begin(&mut self, action: Action) {
         let id = match &action {
-            Action::Prepare(task) => task.id.clone(),
+            Action::Prepare(task, _) => task.id.clone(),
             Action::Start(id) | Action::Stop(id) | Action::Remove(id) => id.clone(),
         };
         let busy = self.tasks.entry(id.clone()).or_default();
@@ -72,12 +74,12 @@ impl Actions {
         if let Some(before) = before.as_ref().filter(|_| stops && busy.preparing) {
             before.abort();
         }
-        busy.preparing = matches!(action, Action::Prepare(_));
+        busy.preparing = matches!(action, Action::Prepare(..));
         let waiter = busy.waiter.take_if(|_| stops);
         let executor = Arc::clone(&self.executor);
         let events = self.events.clone();
         let slots = match action {
-            Action::Prepare(_) => Some(Arc::clone(&self.preparations)),
+            Action::Prepare(..) => Some(Arc::clone(&self.preparations)),
             Action::Start(_) => Some(Arc::clone(&self.starts)),
             Action::Stop(_) | Action::Remove(_) => None,
         };
@@ -90,7 +92,14 @@ impl Actions {
                 Some(slots) => slots.acquire_owned().await.ok(),
                 None => None,
             };
-            let outcome = carry_out(&*executor, action, waiter).await;
+            let say = {
+                let (id, events) = (id.clone(), events.clone());
+                move |what: String| {
+                    // A full queue has more important news.
+                    let _ = events.try_send(Event::Did(id.clone(), Outcome::Says(what)));
+                }
+            };
+            let outcome = carry_out(&*executor, action, waiter, &say).await;
             // Nobody listens only when the agent ends.
             let _ = events.send(Event::Did(id, outcome)).await;
         };
@@ -119,11 +128,29 @@ impl Actions {
         busy.waiter = Some(tokio::spawn(work));
     }
 
+    /// Watches the health of a container that runs, if it has a health check.
+    pub(crate) fn watch_health(&mut self, id: &TaskId) {
+        let Some(mut changes) = self.executor.health(id) else {
+            return;
+        };
+        let (events, task) = (self.events.clone(), id.clone());
+        let work = async move {
+            while let Some(health) = changes.next().await {
+                let told = Event::Did(task.clone(), Outcome::Health(health));
+                if events.send(told).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let busy = self.tasks.entry(id.clone()).or_default();
+        busy.health = Some(tokio::spawn(work));
+    }
+
     /// Gives up what is under way, and waits until nothing is. Containers are left as they are.
     pub(crate) async fn end(&mut self) {
         let all = std::mem::take(&mut self.tasks).into_values();
         let work: Vec<_> = all
-            .flat_map(|busy| [busy.last, busy.waiter])
+            .flat_map(|busy| [busy.last, busy.waiter, busy.health])
             .flatten()
             .collect();
         work.iter().for_each(JoinHandle::abort);
@@ -135,7 +162,10 @@ impl Actions {
 
     /// Nothing of the task is left.
     pub(crate) fn forget(&mut self, id: &TaskId) {
-        self.tasks.remove(id);
+        let busy = self.tasks.remove(id);
+        if let Some(health) = busy.and_then(|busy| busy.health) {
+            health.abort();
+        }
     }
 }
 
@@ -143,14 +173,16 @@ async fn carry_out(
     executor: &dyn Executor,
     action: Action,
     waiter: Option<JoinHandle<()>>,
+    say: &Say,
 ) -> Outcome {
     match action {
-        Action::Prepare(task) => match executor.prepare(&task).await {
+        Action::Prepare(task, payloads) => match executor.prepare(&task, &payloads, say).await {
             Ok(()) => Outcome::Prepared,
             Err(error) => Outcome::PrepareFailed(error.into()),
         },
         Action::Start(id) => match executor.start(&id).await {
-            Ok(container) => Outcome::Started(container),
+            Ok(Started { container, checked }) if checked => Outcome::Checked(container),
+            Ok(Started { container, .. }) => Outcome::Started(container),
             Err(error) => Outcome::StartFailed(error.into()),
         },
         Action::Stop(id) => match executor.stop(&id).await {

@@ -182,8 +182,9 @@ impl Driver {
 
     async fn serve(&mut self, found: Vec<(TaskId, Existing)>, mut inbox: mpsc::Receiver<Event>) {
         for (id, container) in &found {
-            if matches!(container, Existing::Running(_)) {
+            if matches!(container, Existing::Running(_) | Existing::Checked(..)) {
                 self.actions.watch(id);
+                self.actions.watch_health(id);
             }
         }
         let mut plan = Plan::default();
@@ -235,6 +236,10 @@ impl Driver {
             Event::Did(id, outcome) => {
                 match &outcome {
                     Outcome::Started(_) => self.actions.watch(&id),
+                    Outcome::Checked(_) => {
+                        self.actions.watch(&id);
+                        self.actions.watch_health(&id);
+                    }
                     Outcome::Removed => self.actions.forget(&id),
                     _ => {}
                 }

@@ -22,7 +22,7 @@ mod tests;
 pub mod worker;
 
 pub use driver::{AgentConfig, AgentHandle, RunError, run};
-pub use executor::{ExecError, Executor, LogFrame};
+pub use executor::{ExecError, Executor, LogFrame, Say, Started};
 pub use journal::{Journal, Row, RowError, decode_row, encode_record, task_key};
 pub use session::{ConnectError, Connector, endpoint};
 pub use status::AgentStatus;

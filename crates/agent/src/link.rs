@@ -141,6 +141,7 @@ impl Link {
             status.refused = false;
         });
         self.learn(welcome.managers);
+        self.learn_role(welcome.role);
         let up = Event::Up {
             node: welcome.node.into(),
             outbound: outbound.clone(),
@@ -185,6 +186,10 @@ impl Link {
                 self.learn(addrs);
                 return None;
             }
+            ToAgent::RoleChanged(pb::RoleChanged { role }) => {
+                self.learn_role(role);
+                return None;
+            }
             ToAgent::LogsStart(start) => {
                 logs.start(start);
                 return None;
@@ -200,6 +205,20 @@ impl Link {
         // Nobody listens only when the agent ends.
         let _ = self.events.send(event).await;
         None
+    }
+
+    /// A role that is not known is a newer manager's; this node stays what it is.
+    fn learn_role(&self, role: i32) {
+        match wire::dispatcher::read_role(role) {
+            Ok(role) => {
+                self.status.send_if_modified(|status| {
+                    let news = status.role != Some(role);
+                    status.role = Some(role);
+                    news
+                });
+            }
+            Err(error) => tracing::debug!(%error, "the manager does not say this node's role"),
+        }
     }
 
     fn learn(&self, managers: Vec<String>) {

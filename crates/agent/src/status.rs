@@ -1,5 +1,7 @@
 //! What the agent tells of itself.
 
+use model::Role;
+
 /// How the session with the leader stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentStatus {
@@ -9,6 +11,9 @@ pub struct AgentStatus {
     pub managers: Vec<String>,
     /// Why there is no session; empty while there is one.
     pub error: String,
+    /// The role that the managers want of this node, as last heard: its certificate should carry it. None before the
+    /// first session of this process.
+    pub role: Option<Role>,
     /// Managers say, and have said for some seconds, that this node is not in the cluster any more.
     pub refused: bool,
 }

@@ -2,7 +2,8 @@
 //! the simulator.
 //!
 //! Each task climbs the ladder ASSIGNED, ACCEPTED, PREPARING, READY (waits until it should run), STARTING, RUNNING,
-//! and ends as COMPLETE, FAILED, REJECTED or SHUTDOWN.
+//! and ends as COMPLETE, FAILED, REJECTED or SHUTDOWN. STARTING lasts until the health check has succeeded, if there
+//! is one; a container that gets unhealthy later is stopped, and its task has failed.
 //!
 //! Invariants
 //! - An older assignment is never applied after a newer one, also across restarts: the index is in the journal.
@@ -10,18 +11,20 @@
 //! - After a restart nothing is prepared or started before a manager has sent a complete set: what was wanted before
 //!   may have been replaced elsewhere. What runs keeps running.
 //! - What the manager was told of a start or an end is in the journal first.
+//! - Secrets, configs and credentials are in memory only. A task that uses some is prepared once they are there; its
+//!   container is prepared again after a restart, since the executor has them in memory only, too.
 
 mod assign;
 mod entry;
 mod outbox;
 mod strays;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 
 pub use types::{
-    Action, Existing, Exit, Failure, Input, JournalRecord, JournalWrite, Outcome, Output,
-    TaskRecord,
+    Action, Existing, Exit, Failure, Health, Input, JournalRecord, JournalWrite, Outcome, Output,
+    Payloads, TaskRecord,
 };
 
 use entry::{Entry, Next, Told};
@@ -41,6 +44,10 @@ pub struct Worker {
     index: u64,
     index_unwritten: bool,
     entries: BTreeMap<TaskId, Entry>,
+    /// Secrets and configs of this node's tasks: in memory only, never in the journal.
+    payloads: Payloads,
+    /// Tasks that wait for a secret or a config.
+    lacking: BTreeSet<TaskId>,
     strays: Strays,
     /// The containers that were there at start are known.
     found: bool,
@@ -66,6 +73,8 @@ impl Worker {
             index: 0,
             index_unwritten: false,
             entries: BTreeMap::new(),
+            payloads: Payloads::new(),
+            lacking: BTreeSet::new(),
             strays: Strays::default(),
             found: false,
             synced: false,
@@ -219,7 +228,13 @@ impl Worker {
             let Some(entry) = self.entries.get_mut(id) else {
                 continue;
             };
-            match entry.next(now, self.synced) {
+            let next = entry.next(now, self.synced, &self.payloads);
+            if entry.lacks_payload {
+                self.lacking.insert(id.clone());
+            } else {
+                self.lacking.remove(id);
+            }
+            match next {
                 Next::Wait => {}
                 Next::Do(action) => actions.push(action),
                 Next::Forget => {

@@ -3,7 +3,8 @@
 use crate::session::{ConnectError, Connector, endpoint};
 use async_trait::async_trait;
 use model::assignment::{AssignedTask, AssignmentChange, Assignments, digest};
-use model::{TaskId, TaskState, TaskStatus};
+use model::{Payload, TaskId, TaskState, TaskStatus};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
@@ -136,6 +137,7 @@ impl Manager {
                 node: "node1".into(),
                 managers: vec![self.addr.clone()],
                 heartbeat_period: Some(Duration::from_millis(50).into()),
+                role: wire::dispatcher::role(model::Role::Worker),
             }))
             .await;
         (session, hello)
@@ -179,13 +181,34 @@ impl Session {
         while !matches!(self.next().await, ToManagerKind::Heartbeat(_)) {}
     }
 
+    /// Sends a complete set of one task and one secret.
+    pub(super) async fn assign_with(&self, index: u64, task: &AssignedTask, secret: Arc<Payload>) {
+        let listed = [(&task.id, task.desired)].into_iter();
+        let digest = digest(listed, std::iter::once(&secret.id));
+        let changes = vec![
+            AssignmentChange::PutPayload(secret),
+            AssignmentChange::Put(task.clone()),
+        ];
+        let assignments = Assignments {
+            index,
+            complete: true,
+            changes,
+            digest,
+        };
+        self.send(ToAgentKind::Assignments((&assignments).into()))
+            .await;
+    }
+
     /// Sends assignments; the digest is that of `listed`.
     pub(super) async fn assign(&self, index: u64, complete: bool, tasks: &[AssignedTask]) {
         let assignments = Assignments {
             index,
             complete,
             changes: tasks.iter().cloned().map(AssignmentChange::Put).collect(),
-            digest: digest(tasks.iter().map(|task| (&task.id, task.desired))),
+            digest: digest(
+                tasks.iter().map(|task| (&task.id, task.desired)),
+                std::iter::empty(),
+            ),
         };
         self.send(ToAgentKind::Assignments((&assignments).into()))
             .await;

@@ -1,8 +1,8 @@
 //! An executor and a journal in memory.
 
 use super::dispatcher::Plain;
-use crate::worker::{Existing, Exit, JournalRecord, JournalWrite};
-use crate::{AgentConfig, AgentHandle, ExecError, Executor, Journal, LogFrame};
+use crate::worker::{Existing, Exit, Health, JournalRecord, JournalWrite, Payloads};
+use crate::{AgentConfig, AgentHandle, ExecError, Executor, Journal, LogFrame, Say, Started};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -25,6 +25,8 @@ pub(super) fn task(id: &str, desired: DesiredState) -> AssignedTask {
         slot: 1,
         spec: Arc::default(),
         desired,
+        generic: vec![],
+        registry_auth: None,
     }
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Host {
     pub(super) stuck: Mutex<BTreeSet<TaskId>>,
     /// The image of these tasks is not to be had.
     pub(super) imageless: Mutex<BTreeSet<TaskId>>,
+    /// What the health checks of these tasks say.
+    pub(super) health: Mutex<BTreeMap<TaskId, watch::Sender<Health>>>,
     pub(super) starting: AtomicUsize,
     pub(super) most_starting: AtomicUsize,
 }
@@ -87,9 +91,18 @@ impl Executor for Host {
         }
     }
 
-    async fn prepare(&self, task: &AssignedTask) -> Result<(), ExecError> {
+    async fn prepare(
+        &self,
+        task: &AssignedTask,
+        payloads: &Payloads,
+        say: &Say,
+    ) -> Result<(), ExecError> {
         self.call("prepare", &task.id);
+        for id in payloads.keys() {
+            self.call("give", &id.as_str().into());
+        }
         if self.stuck.lock().unwrap().contains(&task.id) {
+            say("pulling image web:9".into());
             std::future::pending::<()>().await;
         }
         if self.imageless.lock().unwrap().contains(&task.id) {
@@ -98,14 +111,22 @@ impl Executor for Host {
         Ok(())
     }
 
-    async fn start(&self, task: &TaskId) -> Result<ContainerStatus, ExecError> {
+    async fn start(&self, task: &TaskId) -> Result<Started, ExecError> {
         self.call("start", task);
         let now = self.starting.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_starting.fetch_max(now, Ordering::SeqCst);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         self.starting.fetch_sub(1, Ordering::SeqCst);
         self.runs(task.as_str());
-        Ok(container(task))
+        Ok(Started {
+            container: container(task),
+            checked: self.health.lock().unwrap().contains_key(task),
+        })
+    }
+
+    fn health(&self, task: &TaskId) -> Option<BoxStream<'static, Health>> {
+        let changes = self.health.lock().unwrap().get(task)?.subscribe();
+        Some(tokio_stream::wrappers::WatchStream::new(changes).boxed())
     }
 
     async fn wait(&self, task: &TaskId) -> Result<Exit, ExecError> {

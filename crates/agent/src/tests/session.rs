@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use wire::pb::dispatcher::to_agent::Message as ToAgent;
 use wire::pb::dispatcher::to_manager::Message as ToManager;
-use wire::pb::dispatcher::{Managers, NotLeader};
+use wire::pb::dispatcher::{Managers, NotLeader, RoleChanged};
 
 #[tokio::test]
 async fn a_session_begins_with_a_description_and_goes_on_with_heartbeats() {
@@ -126,4 +126,22 @@ async fn a_wrong_digest_asks_for_everything() {
     session.send(ToAgent::Assignments((&wrong).into())).await;
     let said = session.said().await;
     assert!(matches!(said, ToManager::NeedComplete(_)), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_role_that_the_managers_want_is_known() {
+    let manager = Manager::start(Answer::Lead).await;
+    let node = Node::default();
+    let agent = node.start(&[&manager.addr]).await;
+    let mut status = agent.status();
+    assert_eq!(status.borrow().role, None);
+    let (session, _) = manager.session().await;
+    for role in [model::Role::Worker, model::Role::Manager] {
+        let knows = status.wait_for(|status| status.role == Some(role));
+        in_time("its role", knows).await.unwrap();
+        let role = wire::dispatcher::role(model::Role::Manager);
+        session
+            .send(ToAgent::RoleChanged(RoleChanged { role }))
+            .await;
+    }
 }

@@ -3,10 +3,16 @@
 use super::dispatcher::{Answer, Manager, Session};
 use super::fakes::{Node, task};
 use crate::actions::STARTS_PER_CORE;
+use crate::worker::Health;
+use crate::worker::tests::bench::{payload, task_with};
 use model::DesiredState::{Ready, Running, Shutdown};
-use model::TaskState;
+use model::payload::PayloadData;
+use model::service::RegistryAuth;
+use model::{Payload, PayloadSpec, TaskState};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::watch;
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
     super::dispatcher::in_time(what, async {
@@ -180,4 +186,72 @@ async fn nothing_begins_before_the_journal_is_written() {
     assert!(!node.host.called("prepare a"));
     session.reaches("a", TaskState::Running).await;
     assert!(node.journal.writes.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test]
+async fn a_task_runs_when_its_health_check_says_so() {
+    let manager = Manager::start(Answer::Lead).await;
+    let node = Node::default();
+    let check = watch::Sender::new(Health::Starting(String::new()));
+    let checks = || node.host.health.lock().unwrap();
+    checks().insert("a".into(), check.clone());
+    let agent = node.start(&[&manager.addr]).await;
+    let mut session = begin(&manager).await;
+    session.assign(1, true, &[task("a", Running)]).await;
+    let waits = |_: &model::TaskId, status: &model::TaskStatus| status.message.contains("2/3");
+    check.send_replace(Health::Starting("health check 2/3 failed: no".into()));
+    let status = session.report(waits).await;
+    assert_eq!(status.state, TaskState::Starting);
+    check.send_replace(Health::Healthy);
+    session.reaches("a", TaskState::Running).await;
+    // A new agent goes on watching.
+    agent.shutdown().await;
+    drop(session);
+    let _agent = node.start(&[&manager.addr]).await;
+    let mut session = begin(&manager).await;
+    session.assign(1, true, &[task("a", Running)]).await;
+    check.send_replace(Health::Unhealthy("health check 3/3 failed: no".into()));
+    let status = session.reaches("a", TaskState::Failed).await;
+    let text = "task: non-zero exit (143): dockerexec: unhealthy container";
+    assert_eq!(status.error, text);
+    assert!(node.host.called("stop a"));
+}
+
+#[tokio::test]
+async fn secrets_reach_the_executor_and_not_the_journal() {
+    let manager = Manager::start(Answer::Lead).await;
+    let node = Node::default();
+    let _agent = node.start(&[&manager.addr]).await;
+    let mut session = begin(&manager).await;
+    let secret = Payload {
+        spec: Arc::new(PayloadSpec {
+            name: "password".into(),
+            data: PayloadData(Arc::from(*b"hunter2")),
+            ..PayloadSpec::default()
+        }),
+        ..(*payload("s")).clone()
+    };
+    let mut task = task_with("a", Running, &["s"]);
+    task.registry_auth = Some(RegistryAuth("hunter3".into()));
+    session.assign_with(1, &task, Arc::new(secret)).await;
+    session.reaches("a", TaskState::Running).await;
+    assert!(node.host.called("give s"));
+    for (key, value) in node.journal.rows.lock().unwrap().iter() {
+        let value = String::from_utf8_lossy(value);
+        assert!(!value.contains("hunter"), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_preparation_says_what_it_waits_for() {
+    let manager = Manager::start(Answer::Lead).await;
+    let node = Node::default();
+    node.host.stuck.lock().unwrap().insert("a".into());
+    let _agent = node.start(&[&manager.addr]).await;
+    let mut session = begin(&manager).await;
+    session.assign(1, true, &[task("a", Running)]).await;
+    let says = |_: &model::TaskId, status: &model::TaskStatus| status.message.contains("pulling");
+    let status = session.report(says).await;
+    assert_eq!(status.state, TaskState::Preparing);
+    assert_eq!(status.message, "pulling image web:9");
 }

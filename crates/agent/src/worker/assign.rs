@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::{COMPLETE_RETRY, Worker};
 use model::assignment::{AssignedTask, AssignmentChange, Assignments, digest};
-use model::{DesiredState, TaskId, Timestamp};
+use model::{DesiredState, PayloadId, TaskId, Timestamp};
 use std::collections::BTreeSet;
 
 impl Worker {
@@ -23,6 +23,7 @@ impl Worker {
         }
         if assignments.complete {
             self.unlist_others(&assignments.changes);
+            self.forget_other_payloads(&assignments.changes);
         }
         for change in assignments.changes {
             self.change(now, change);
@@ -37,9 +38,10 @@ impl Worker {
     fn unlist_others(&mut self, changes: &[AssignmentChange]) {
         let named: BTreeSet<&TaskId> = changes
             .iter()
-            .map(|change| match change {
-                AssignmentChange::Put(task) => &task.id,
-                AssignmentChange::SetDesired(id, _) | AssignmentChange::Remove(id) => id,
+            .filter_map(|change| match change {
+                AssignmentChange::Put(task) => Some(&task.id),
+                AssignmentChange::SetDesired(id, _) | AssignmentChange::Remove(id) => Some(id),
+                AssignmentChange::PutPayload(_) | AssignmentChange::RemovePayload(_) => None,
             })
             .collect();
         for (id, entry) in &mut self.entries {
@@ -47,6 +49,17 @@ impl Worker {
                 entry.unlist();
             }
         }
+    }
+
+    fn forget_other_payloads(&mut self, changes: &[AssignmentChange]) {
+        let named: BTreeSet<&PayloadId> = changes
+            .iter()
+            .filter_map(|change| match change {
+                AssignmentChange::PutPayload(payload) => Some(&payload.id),
+                _ => None,
+            })
+            .collect();
+        self.payloads.retain(|id, _| named.contains(id));
     }
 
     fn change(&mut self, now: Timestamp, change: AssignmentChange) {
@@ -64,6 +77,15 @@ impl Worker {
                 }
                 id
             }
+            AssignmentChange::PutPayload(payload) => {
+                self.payloads.insert(payload.id.clone(), payload);
+                self.touched.extend(self.lacking.iter().cloned());
+                return;
+            }
+            AssignmentChange::RemovePayload(id) => {
+                self.payloads.remove(&id);
+                return;
+            }
         };
         self.touched.insert(id);
     }
@@ -72,6 +94,8 @@ impl Worker {
         let id = task.id.clone();
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.want(task.desired);
+            // They may have changed, and are not in the journal.
+            entry.task.registry_auth = task.registry_auth;
             return id;
         }
         let mut entry = Entry::new(task, now);
@@ -89,7 +113,7 @@ impl Worker {
     fn compare(&mut self, now: Timestamp, expected: u64, complete: bool) {
         let listed = self.entries.iter();
         let listed = listed.filter_map(|(id, entry)| Some((id, entry.listed?)));
-        if digest(listed) == expected {
+        if digest(listed, self.payloads.keys()) == expected {
             self.ask_complete_at = None;
         } else if complete {
             self.ask_complete_at = Some(now + COMPLETE_RETRY);

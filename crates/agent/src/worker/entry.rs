@@ -1,9 +1,10 @@
 //! One task on this node: where it stands on the ladder, what its container is, what is being done for it.
 
-use super::types::{Action, Existing, Exit, Failure, Outcome, TaskRecord};
+use super::types::{Action, Existing, Exit, Failure, Health, Outcome, Payloads, TaskRecord};
 use model::assignment::AssignedTask;
+use model::payload::{self, PayloadKind};
 use model::task::ContainerStatus;
-use model::{DesiredState, TaskState, TaskStatus, Timestamp};
+use model::{DesiredState, PayloadId, TaskState, TaskStatus, Timestamp};
 use std::time::Duration;
 
 /// Pause before an action that failed is tried again, as in swarmkit's agent.
@@ -14,6 +15,13 @@ const CONTAINER_GONE: &str =
     "task: its container is gone: the host was restarted or its data was removed";
 /// Error of a task whose container was killed by the kernel for lack of memory.
 const OOM_CAUSE: &str = "killed by the kernel: out of memory";
+
+/// What a task says while its health check has not been run.
+const CHECKING: &str = "starting: waiting for the first health check";
+/// Cause of the end of a task whose container got unhealthy. Docker's text.
+const UNHEALTHY_CAUSE: &str = "dockerexec: unhealthy container";
+/// Exit code of a container that was stopped for it and whose end was not seen.
+const KILLED: i64 = 137;
 
 /// What may exist of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +76,10 @@ pub(super) struct Entry {
     pub(super) listed: Option<DesiredState>,
     pub(super) status: TaskStatus,
     pub(super) container: Container,
+    /// Its health check has failed too often: it is stopped, whatever the check says from now on.
+    unhealthy: bool,
+    /// It waits for a secret or a config.
+    pub(super) lacks_payload: bool,
     pub(super) busy: Option<Busy>,
     pub(super) retry_at: Option<Timestamp>,
     pub(super) told: Told,
@@ -83,6 +95,8 @@ impl Entry {
             task,
             status: TaskStatus::new(TaskState::Accepted, now, "accepted"),
             container: Container::None,
+            unhealthy: false,
+            lacks_payload: false,
             busy: None,
             retry_at: None,
             told: Told::Due,
@@ -97,6 +111,8 @@ impl Entry {
             task: record.task,
             status: record.status,
             container: Container::None,
+            unhealthy: false,
+            lacks_payload: false,
             busy: None,
             retry_at: None,
             told: Told::Due,
@@ -104,10 +120,13 @@ impl Entry {
         }
     }
 
-    /// What the journal has to hold.
+    /// What the journal has to hold: no credentials, they come again with the complete set.
     pub(super) fn record(&self) -> TaskRecord {
         TaskRecord {
-            task: self.task.clone(),
+            task: AssignedTask {
+                registry_auth: None,
+                ..self.task.clone()
+            },
             listed: self.listed.is_some(),
             status: self.status.clone(),
         }
@@ -164,9 +183,21 @@ impl Entry {
                 self.container = Container::Made;
                 if ran && !over {
                     self.fail(TaskState::Failed, now, CONTAINER_GONE.into());
+                } else if !over && self.uses_payloads() {
+                    self.back_to(TaskState::Accepted, now, "accepted");
                 } else if !over {
                     self.back_to(TaskState::Ready, now, "prepared");
                 }
+            }
+            Some(Existing::Checked(container, health)) => {
+                self.container = Container::Running;
+                if ran && !over {
+                    self.running(container, now);
+                } else if !over {
+                    self.back_to(TaskState::Starting, now, CHECKING);
+                    self.status.container = Some(container);
+                }
+                self.health(health, now);
             }
             Some(Existing::Running(container)) => {
                 self.container = Container::Running;
@@ -180,6 +211,11 @@ impl Entry {
                 self.exited(exit);
             }
         }
+    }
+
+    fn uses_payloads(&self) -> bool {
+        let spec = &self.task.spec.container;
+        !(spec.secrets.is_empty() && spec.configs.is_empty() && spec.secret_env.is_empty())
     }
 
     /// After a restart a task stands where its container is: that may be lower than what the last process told.
@@ -196,8 +232,11 @@ impl Entry {
         self.settle(TaskState::Running, now, "started");
     }
 
-    fn exited(&mut self, exit: Exit) {
+    fn exited(&mut self, mut exit: Exit) {
         self.container = Container::Ended;
+        if self.unhealthy && exit.error.is_empty() {
+            exit.error = UNHEALTHY_CAUSE.into();
+        }
         if self.status.state.is_terminal() {
             return;
         }
@@ -222,7 +261,10 @@ impl Entry {
             Outcome::PrepareFailed(failure) if self.finish(Busy::Prepare) => {
                 self.action_failed(TaskState::Rejected, failure, now);
             }
+            Outcome::Says(what) if self.busy == Some(Busy::Prepare) => self.say(what),
             Outcome::Started(container) => self.started(container, now),
+            Outcome::Checked(container) => self.checked(container),
+            Outcome::Health(health) => self.health(health, now),
             Outcome::StartFailed(failure) if self.finish(Busy::Start) => {
                 self.action_failed(TaskState::Failed, failure, now);
             }
@@ -258,6 +300,54 @@ impl Entry {
         }
     }
 
+    /// It runs, but only its health check can say that it does what it should.
+    fn checked(&mut self, container: ContainerStatus) {
+        let awaited = self.finish(Busy::Start);
+        if self.container == Container::Ended {
+            return;
+        }
+        self.container = Container::Running;
+        self.status.container = Some(container);
+        if awaited && !self.status.state.is_terminal() {
+            self.say(CHECKING.into());
+        }
+    }
+
+    fn health(&mut self, health: Health, now: Timestamp) {
+        let over = self.status.state.is_terminal() || self.given_up();
+        if over || self.container != Container::Running || self.unhealthy {
+            return;
+        }
+        let starting = self.status.state == TaskState::Starting;
+        match health {
+            Health::Starting(why) if starting && !why.is_empty() => {
+                self.say(format!("starting: {why}"));
+            }
+            Health::Healthy if starting => {
+                let container = self.status.container.clone().unwrap_or_default();
+                self.running(container, now);
+            }
+            Health::Unhealthy(why) => {
+                self.unhealthy = true;
+                self.say(if why.is_empty() {
+                    "unhealthy".into()
+                } else {
+                    why
+                });
+            }
+            Health::Starting(_) | Health::Healthy => {}
+        }
+    }
+
+    /// The user sees what is going on; the state stays.
+    fn say(&mut self, message: String) {
+        if self.status.message != message {
+            self.status.message = message;
+            self.told = Told::Due;
+            self.unwritten |= self.status.state >= TaskState::Running;
+        }
+    }
+
     fn stopped(&mut self, now: Timestamp) {
         if self.container == Container::Running {
             self.container = Container::Ended;
@@ -267,6 +357,15 @@ impl Entry {
         }
         if let Some(container) = &mut self.status.container {
             container.pid = 0;
+        }
+        if self.unhealthy && !self.given_up() {
+            let exit = Exit {
+                code: KILLED,
+                error: UNHEALTHY_CAUSE.into(),
+                ..Exit::default()
+            };
+            self.fail(TaskState::Failed, now, exit_error(&exit));
+            return;
         }
         self.settle(TaskState::Shutdown, now, "shutdown");
     }
@@ -293,7 +392,8 @@ impl Entry {
 
     /// What has to be done now, and the step on the ladder that goes with it. `may_begin`: something new may be
     /// prepared or started.
-    pub(super) fn next(&mut self, now: Timestamp, may_begin: bool) -> Next {
+    pub(super) fn next(&mut self, now: Timestamp, may_begin: bool, payloads: &Payloads) -> Next {
+        self.lacks_payload = false;
         if self.retry_at.is_some_and(|at| at > now) {
             return Next::Wait;
         }
@@ -307,12 +407,19 @@ impl Entry {
         if self.status.state.is_terminal() {
             return self.clean_up();
         }
+        if self.container == Container::Running {
+            // It runs, or its health check has yet to succeed.
+            return match self.unhealthy {
+                true => self.ask(Busy::Stop, Action::Stop(self.task.id.clone())),
+                false => Next::Wait,
+            };
+        }
         if !may_begin {
             return Next::Wait;
         }
         match self.status.state {
-            TaskState::Accepted | TaskState::Preparing => self.prepare(now),
-            TaskState::Ready if self.task.desired == DesiredState::Running => self.start(now),
+            TaskState::Accepted | TaskState::Preparing => self.prepare(now, payloads),
+            TaskState::Ready if self.task.desired >= DesiredState::Running => self.start(now),
             // Only a start that failed for a time comes here without being busy.
             TaskState::Starting => self.start(now),
             _ => Next::Wait,
@@ -341,10 +448,39 @@ impl Entry {
         }
     }
 
-    fn prepare(&mut self, now: Timestamp) -> Next {
+    fn prepare(&mut self, now: Timestamp, payloads: &Payloads) -> Next {
+        let mut own = Payloads::new();
+        for id in payload::used_by(&self.task.spec.container) {
+            let Some(payload) = payloads.get(&id) else {
+                self.lacks_payload = true;
+                self.say(format!("waiting for {}", self.describe(&id)));
+                return Next::Wait;
+            };
+            own.insert(id, payload.clone());
+        }
         self.container = Container::Made;
         self.climb(TaskState::Preparing, now, "preparing");
-        self.ask(Busy::Prepare, Action::Prepare(Box::new(self.task.clone())))
+        let task = Box::new(self.task.clone());
+        self.ask(Busy::Prepare, Action::Prepare(task, own))
+    }
+
+    /// `secret NAME`, as the task's specification has it.
+    fn describe(&self, id: &PayloadId) -> String {
+        let spec = &self.task.spec.container;
+        let files = spec.secrets.iter().map(|secret| (&secret.id, &secret.name));
+        let variables = spec
+            .secret_env
+            .iter()
+            .map(|secret| (&secret.id, &secret.name));
+        let configs = spec.configs.iter().map(|config| (&config.id, &config.name));
+        let secret = PayloadKind::Secret.name();
+        let secrets = files.chain(variables).map(|used| (secret, used));
+        let configs = configs.map(|used| (PayloadKind::Config.name(), used));
+        let found = secrets.chain(configs).find(|(_, (used, _))| *used == id);
+        match found {
+            Some((kind, (_, name))) => format!("{kind} {name}"),
+            None => format!("secret or config {id}"),
+        }
     }
 
     fn start(&mut self, now: Timestamp) -> Next {
@@ -372,6 +508,8 @@ fn exit_error(exit: &Exit) -> String {
     };
     match cause {
         "" => format!("task: non-zero exit ({})", exit.code),
+        // It ended well when it was told to, but not of its own accord.
+        cause if exit.code == 0 => format!("task: {cause}"),
         cause => format!("task: non-zero exit ({}): {cause}", exit.code),
     }
 }

@@ -2,7 +2,7 @@
 //! They are kept until a manager has said what is wanted here, then stopped and removed.
 
 use super::entry::ACTION_RETRY;
-use super::types::{Action, Existing, Outcome};
+use super::types::{Action, Existing, Health, Outcome};
 use model::{TaskId, Timestamp};
 use std::collections::BTreeMap;
 
@@ -62,10 +62,12 @@ impl Strays {
                 self.0.remove(id);
             }
             Outcome::Exited(exit) => {
-                if let Existing::Running(container) = &stray.found {
+                if let Existing::Running(container) | Existing::Checked(container, _) = &stray.found
+                {
                     stray.found = Existing::Exited(container.clone(), exit.clone());
                 }
             }
+            Outcome::Health(health) => stray.health(health),
             _ => {}
         }
         true
@@ -99,6 +101,16 @@ impl Strays {
 }
 
 impl Stray {
+    fn health(&mut self, health: &Health) {
+        if let Existing::Running(container) | Existing::Checked(container, _) = &self.found {
+            let container = container.clone();
+            self.found = match health {
+                Health::Healthy => Existing::Running(container),
+                other => Existing::Checked(container, other.clone()),
+            };
+        }
+    }
+
     fn again(&mut self, step: Step, now: Timestamp) {
         self.step = step;
         self.retry_at = Some(now + ACTION_RETRY);

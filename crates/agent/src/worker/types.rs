@@ -2,7 +2,9 @@
 
 use model::assignment::{AssignedTask, Assignments};
 use model::task::ContainerStatus;
-use model::{NodeId, TaskId, TaskStatus, Timestamp};
+use model::{NodeId, Payload, PayloadId, TaskId, TaskStatus, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the worker keeps on disk: what it was told, and how far each task got.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,9 +87,10 @@ pub enum Output {
 /// Work for the executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Get the image, make the container. Answered by `Prepared` or `PrepareFailed`.
-    Prepare(Box<AssignedTask>),
-    /// Start the prepared container. Answered by `Started` or `StartFailed`; later by `Exited`.
+    /// Get the image, make the container, with the secrets and configs of the task. Answered by `Prepared` or
+    /// `PrepareFailed`, before that maybe by `Says`.
+    Prepare(Box<AssignedTask>, Payloads),
+    /// Start the prepared container. Answered by `Started`, `Checked` or `StartFailed`; later by `Exited`.
     Start(TaskId),
     /// Signal, grace period, kill; nothing to do when nothing runs. Answered by `Stopped` or `StopFailed`.
     Stop(TaskId),
@@ -95,17 +98,26 @@ pub enum Action {
     Remove(TaskId),
 }
 
+/// Secrets and configs by their ids.
+pub type Payloads = BTreeMap<PayloadId, Arc<Payload>>;
+
 /// What came of an action, or of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
+    /// The preparation waits for this, in words for the user.
+    Says(String),
     /// The container is made.
     Prepared,
     /// It is not.
     PrepareFailed(Failure),
     /// It runs.
     Started(ContainerStatus),
+    /// It runs, and its health check has to succeed before it counts as running.
+    Checked(ContainerStatus),
     /// It does not.
     StartFailed(Failure),
+    /// What its health check says now.
+    Health(Health),
     /// Its process ended, by itself or because it was stopped.
     Exited(Exit),
     /// No process of it is left.
@@ -116,6 +128,17 @@ pub enum Outcome {
     Removed,
     /// Something is left; asked again after a pause.
     RemoveFailed(String),
+}
+
+/// What the health check of a container that runs says. Words are for the user, and may be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It has not succeeded yet.
+    Starting(String),
+    /// It succeeds.
+    Healthy,
+    /// It failed too often.
+    Unhealthy(String),
 }
 
 /// Why an action failed.
@@ -145,8 +168,10 @@ pub struct Exit {
 pub enum Existing {
     /// Made, never started.
     Created,
-    /// Runs.
+    /// Runs, and is healthy or has no health check.
     Running(ContainerStatus),
+    /// Runs, and its health check says this; never [`Health::Healthy`].
+    Checked(ContainerStatus, Health),
     /// Ended.
     Exited(ContainerStatus, Exit),
 }

@@ -2,9 +2,13 @@
 
 use crate::worker::*;
 use model::assignment::{AssignedTask, AssignmentChange, Assignments, digest};
+use model::payload::{FileTarget, SecretRef};
 use model::task::ContainerStatus;
-use model::{DesiredState, NodeId, TaskId, TaskStatus, Timestamp};
-use std::collections::BTreeMap;
+use model::{
+    DesiredState, Meta, NodeId, Payload, PayloadId, PayloadKind, TaskId, TaskSpec, TaskState,
+    TaskStatus, Timestamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +17,7 @@ pub(super) struct Bench {
     pub(super) now: Timestamp,
     pub(super) journal: BTreeMap<String, JournalRecord>,
     listed: BTreeMap<TaskId, DesiredState>,
+    payloads: BTreeSet<PayloadId>,
 }
 
 pub(super) fn task(id: &str, desired: DesiredState) -> AssignedTask {
@@ -24,7 +29,38 @@ pub(super) fn task(id: &str, desired: DesiredState) -> AssignedTask {
         slot: 1,
         spec: Arc::default(),
         desired,
+        generic: vec![],
+        registry_auth: None,
     }
+}
+
+/// A task that uses these secrets.
+pub(crate) fn task_with(id: &str, desired: DesiredState, secrets: &[&str]) -> AssignedTask {
+    let mut spec = TaskSpec::default();
+    let secrets = secrets.iter().map(|secret| SecretRef {
+        id: (*secret).into(),
+        name: format!("name-{secret}"),
+        file: FileTarget {
+            name: "x".into(),
+            uid: "0".into(),
+            gid: "0".into(),
+            mode: 0o444,
+        },
+    });
+    spec.container.secrets = secrets.collect();
+    AssignedTask {
+        spec: Arc::new(spec),
+        ..task(id, desired)
+    }
+}
+
+pub(crate) fn payload(id: &str) -> Arc<Payload> {
+    Arc::new(Payload {
+        id: id.into(),
+        kind: PayloadKind::Secret,
+        meta: Meta::default(),
+        spec: Arc::default(),
+    })
 }
 
 pub(super) fn running(id: &str) -> ContainerStatus {
@@ -39,6 +75,7 @@ fn desired(word: &str) -> DesiredState {
     [
         DesiredState::Ready,
         DesiredState::Running,
+        DesiredState::Complete,
         DesiredState::Shutdown,
         DesiredState::Remove,
     ]
@@ -47,14 +84,24 @@ fn desired(word: &str) -> DesiredState {
     .expect("a desired state")
 }
 
-/// `+a` a new task, `+a=ready` one that waits, `a=shutdown` another wish, `-a` forgotten.
+/// `+a` a new task, `+a=ready` one that waits, `+a~s` one that uses a secret, `a=shutdown` another wish, `-a` forgotten,
+/// `$s` a secret, `-$s` forgotten.
 fn change(word: &str) -> AssignmentChange {
+    if let Some(id) = word.strip_prefix("-$") {
+        return AssignmentChange::RemovePayload(id.into());
+    }
+    if let Some(id) = word.strip_prefix('$') {
+        return AssignmentChange::PutPayload(payload(id));
+    }
     if let Some(id) = word.strip_prefix('-') {
         return AssignmentChange::Remove(id.into());
     }
     let (id, wish) = word.split_once('=').unwrap_or((word, "running"));
     match id.strip_prefix('+') {
-        Some(id) => AssignmentChange::Put(task(id, desired(wish))),
+        Some(id) => AssignmentChange::Put(match id.split_once('~') {
+            None => task(id, desired(wish)),
+            Some((id, secret)) => task_with(id, desired(wish), &[secret]),
+        }),
         None => AssignmentChange::SetDesired(id.into(), desired(wish)),
     }
 }
@@ -90,7 +137,10 @@ fn text(output: &Output, now: Timestamp) -> String {
         Output::Journal(writes) => {
             format!("journal {}", words(writes.iter().map(write_text).collect()))
         }
-        Output::Do(Action::Prepare(task)) => format!("prepare {}", task.id),
+        Output::Do(Action::Prepare(task, payloads)) => {
+            let with: String = payloads.keys().map(|id| format!(" ${id}")).collect();
+            format!("prepare {}{with}", task.id)
+        }
         Output::Do(Action::Start(id)) => format!("start {id}"),
         Output::Do(Action::Stop(id)) => format!("stop {id}"),
         Output::Do(Action::Remove(id)) => format!("remove {id}"),
@@ -118,6 +168,7 @@ impl Bench {
             now: Timestamp(1_000_000_000),
             journal,
             listed: BTreeMap::new(),
+            payloads: BTreeSet::new(),
         }
     }
 
@@ -126,6 +177,7 @@ impl Bench {
         let mut bench = Bench::restarted(self.journal);
         bench.now = self.now;
         bench.listed = self.listed;
+        bench.payloads = self.payloads;
         bench
     }
 
@@ -161,6 +213,7 @@ impl Bench {
 
     pub(super) fn complete(&mut self, index: u64, changes: &str) -> String {
         self.listed.clear();
+        self.payloads.clear();
         self.assign(index, true, changes)
     }
 
@@ -181,9 +234,16 @@ impl Bench {
                 AssignmentChange::Remove(id) => {
                     self.listed.remove(id);
                 }
+                AssignmentChange::PutPayload(payload) => {
+                    self.payloads.insert(payload.id.clone());
+                }
+                AssignmentChange::RemovePayload(id) => {
+                    self.payloads.remove(id);
+                }
             }
         }
-        let digest = digest(self.listed.iter().map(|(id, desired)| (id, *desired)));
+        let listed = self.listed.iter().map(|(id, desired)| (id, *desired));
+        let digest = digest(listed, self.payloads.iter());
         self.raw(index, complete, changes, digest)
     }
 
@@ -214,6 +274,16 @@ impl Bench {
             ..Exit::default()
         };
         self.did(id, Outcome::Exited(exit))
+    }
+
+    /// State, message and error of a task.
+    pub(super) fn status(&self, id: &str) -> (TaskState, String, String) {
+        let (_, status) = self
+            .worker
+            .statuses()
+            .find(|(known, _)| known.as_str() == id)
+            .expect("a known task");
+        (status.state, status.message.clone(), status.error.clone())
     }
 
     pub(super) fn wait(&mut self, time: Duration) -> String {

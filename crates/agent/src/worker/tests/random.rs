@@ -1,10 +1,10 @@
 //! Random lives of a worker against a manager, an executor and a disk of this file; what must hold at each step
 //! and what must come about when the faults end.
 
-use super::bench::{key, running, task};
+use super::bench::{key, payload, running, task, task_with};
 use crate::worker::*;
-use model::assignment::{AssignmentChange, Assignments, digest};
-use model::{DesiredState, TaskId, TaskState, Timestamp};
+use model::assignment::{AssignedTask, AssignmentChange, Assignments, digest};
+use model::{DesiredState, PayloadId, TaskId, TaskState, Timestamp};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,6 +23,8 @@ enum Event {
     Answer(u8),
     /// A container ends by itself.
     Exit(u8),
+    /// A health check says something.
+    Health(u8),
     Acknowledge,
     Cut,
     Join,
@@ -41,6 +43,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<u8>().prop_map(Event::Lose),
         12 => any::<u8>().prop_map(Event::Answer),
         2 => any::<u8>().prop_map(Event::Exit),
+        3 => any::<u8>().prop_map(Event::Health),
         2 => Just(Event::Acknowledge),
         1 => Just(Event::Cut),
         2 => Just(Event::Join),
@@ -55,6 +58,32 @@ struct Host {
     made: bool,
     runs: bool,
     exit: Option<i64>,
+    health: Option<Health>,
+}
+
+fn number(id: &TaskId) -> u32 {
+    id.as_str()[1..].parse().expect("t and a number")
+}
+
+/// Every third task has a health check.
+fn is_checked(id: &TaskId) -> bool {
+    number(id).is_multiple_of(3)
+}
+
+/// Every second task uses one of two secrets.
+fn secret_of(id: &TaskId) -> Option<&'static str> {
+    match number(id) % 4 {
+        0 => Some("s0"),
+        2 => Some("s1"),
+        _ => None,
+    }
+}
+
+fn assigned(id: &TaskId, wish: DesiredState) -> AssignedTask {
+    match secret_of(id) {
+        Some(secret) => task_with(id.as_str(), wish, &[secret]),
+        None => task(id.as_str(), wish),
+    }
 }
 
 struct World {
@@ -134,10 +163,14 @@ impl World {
 
     fn ask(&mut self, action: Action) {
         let id = match &action {
-            Action::Prepare(task) => task.id.clone(),
+            Action::Prepare(task, payloads) => {
+                let own = secret_of(&task.id).map(PayloadId::from);
+                assert!(payloads.keys().eq(own.as_ref()), "{payloads:?}");
+                task.id.clone()
+            }
             Action::Start(id) | Action::Stop(id) | Action::Remove(id) => id.clone(),
         };
-        if matches!(action, Action::Prepare(_) | Action::Start(_)) {
+        if matches!(action, Action::Prepare(..) | Action::Start(_)) {
             assert!(
                 !self.given_up.contains(&id),
                 "{id} was given up: {action:?}"
@@ -177,19 +210,29 @@ impl World {
         self.unacknowledged.push((sequence, states));
     }
 
+    /// Secrets that this node has to know.
+    fn payloads(&self) -> BTreeSet<PayloadId> {
+        let secrets = self.wanted.keys().filter_map(secret_of);
+        secrets.map(PayloadId::from).collect()
+    }
+
     fn assignments(&self, complete: bool, changes: Vec<AssignmentChange>) -> Assignments {
         Assignments {
             index: self.index,
             complete,
             changes,
-            digest: digest(self.wanted.iter().map(|(id, wish)| (id, *wish))),
+            digest: digest(
+                self.wanted.iter().map(|(id, wish)| (id, *wish)),
+                self.payloads().iter(),
+            ),
         }
     }
 
     fn complete(&mut self) {
-        let put =
-            |(id, wish): (&TaskId, &DesiredState)| AssignmentChange::Put(task(id.as_str(), *wish));
-        let changes = self.wanted.iter().map(put).collect();
+        let put = |(id, wish): (&TaskId, &DesiredState)| AssignmentChange::Put(assigned(id, *wish));
+        let payloads = self.payloads().into_iter();
+        let payloads = payloads.map(|id| AssignmentChange::PutPayload(payload(id.as_str())));
+        let changes = payloads.chain(self.wanted.iter().map(put)).collect();
         let message = self.assignments(true, changes);
         self.needs_complete = false;
         for id in self.host.keys().chain(self.told.keys()) {
@@ -206,6 +249,7 @@ impl World {
 
     fn wish(&mut self, pick: u8, lost: bool) {
         self.index += 1;
+        let before = self.payloads();
         let ids: Vec<TaskId> = self.wanted.keys().cloned().collect();
         let change = if ids.len() < 3 || pick < 60 {
             self.next_task += 1;
@@ -216,12 +260,13 @@ impl World {
                 DesiredState::Ready
             };
             self.wanted.insert(id.clone(), wish);
-            AssignmentChange::Put(task(id.as_str(), wish))
+            AssignmentChange::Put(assigned(&id, wish))
         } else {
             let id = ids[usize::from(pick) % ids.len()].clone();
             let climbs = match self.wanted[&id] {
+                DesiredState::Ready if pick.is_multiple_of(2) => Some(DesiredState::Complete),
                 DesiredState::Ready => Some(DesiredState::Running),
-                DesiredState::Running => Some(DesiredState::Shutdown),
+                DesiredState::Running | DesiredState::Complete => Some(DesiredState::Shutdown),
                 DesiredState::Shutdown => Some(DesiredState::Remove),
                 DesiredState::Remove => None,
             };
@@ -243,11 +288,22 @@ impl World {
             AssignmentChange::Put(task) => (task.id.clone(), false),
             AssignmentChange::SetDesired(id, wish) => (id.clone(), *wish >= DesiredState::Shutdown),
             AssignmentChange::Remove(id) => (id.clone(), true),
+            AssignmentChange::PutPayload(_) | AssignmentChange::RemovePayload(_) => {
+                unreachable!("wishes are about tasks")
+            }
         };
         if gone {
             self.given_up.insert(id);
         }
-        let message = self.assignments(false, vec![change]);
+        let after = self.payloads();
+        let new = after.difference(&before);
+        let mut changes: Vec<_> = new
+            .map(|id| AssignmentChange::PutPayload(payload(id.as_str())))
+            .collect();
+        changes.push(change);
+        let gone = before.difference(&after).cloned();
+        changes.extend(gone.map(AssignmentChange::RemovePayload));
+        let message = self.assignments(false, changes);
         self.input(Input::Assignments(message));
     }
 
@@ -265,15 +321,20 @@ impl World {
         let host = self.host.entry(id.clone()).or_default();
         let overtaken = |other: &(TaskId, Action)| other.0 != id;
         let outcome = match action {
-            Action::Prepare(_) if fails => Outcome::PrepareFailed(failure),
-            Action::Prepare(_) => {
+            Action::Prepare(..) if fails => Outcome::PrepareFailed(failure),
+            Action::Prepare(..) => {
                 host.made = true;
                 Outcome::Prepared
             }
             Action::Start(_) if fails => Outcome::StartFailed(failure),
             Action::Start(_) => {
                 host.runs = true;
-                Outcome::Started(running(id.as_str()))
+                if is_checked(&id) {
+                    host.health = Some(Health::Starting(String::new()));
+                    Outcome::Checked(running(id.as_str()))
+                } else {
+                    Outcome::Started(running(id.as_str()))
+                }
             }
             Action::Stop(_) if fails => {
                 self.pending.retain(overtaken);
@@ -319,6 +380,41 @@ impl World {
         self.input(Input::Did(id, Outcome::Exited(exit)));
     }
 
+    fn health(&mut self, pick: u8) {
+        let checked = self
+            .host
+            .iter()
+            .filter(|(_, h)| h.runs && h.health.is_some());
+        let checked: Vec<TaskId> = checked.map(|(id, _)| id.clone()).collect();
+        if checked.is_empty() {
+            return;
+        }
+        let id = checked[usize::from(pick) % checked.len()].clone();
+        let health = match pick % 5 {
+            0 => Health::Unhealthy("no".into()),
+            1 => Health::Starting("not yet".into()),
+            _ => Health::Healthy,
+        };
+        // Once it is known to be healthy or not, it does not start any more.
+        let host = self.host.get_mut(&id).expect("it runs");
+        let starts = matches!(host.health, Some(Health::Starting(_)));
+        if starts || !matches!(health, Health::Starting(_)) {
+            host.health = Some(health.clone());
+            self.input(Input::Did(id, Outcome::Health(health)));
+        }
+    }
+
+    fn all_healthy(&mut self) {
+        let checked = self
+            .host
+            .iter()
+            .filter(|(_, h)| h.runs && h.health.is_some());
+        let checked: Vec<TaskId> = checked.map(|(id, _)| id.clone()).collect();
+        for id in checked {
+            self.input(Input::Did(id, Outcome::Health(Health::Healthy)));
+        }
+    }
+
     fn acknowledge(&mut self) {
         let Some((sequence, _)) = self.unacknowledged.last().cloned() else {
             return;
@@ -362,7 +458,10 @@ impl World {
         let found = found.map(|(id, host)| {
             let container = running(id.as_str());
             let existing = match (host.runs, host.exit) {
-                (true, _) => Existing::Running(container),
+                (true, _) => match host.health.clone() {
+                    None | Some(Health::Healthy) => Existing::Running(container),
+                    Some(health) => Existing::Checked(container, health),
+                },
                 (false, Some(code)) => Existing::Exited(
                     container,
                     Exit {
@@ -398,6 +497,7 @@ impl World {
             }
             Event::Answer(pick) => self.answer(pick),
             Event::Exit(pick) => self.exit(pick),
+            Event::Health(pick) => self.health(pick),
             Event::Acknowledge => self.acknowledge(),
             Event::Cut => self.cut(),
             Event::Join => self.join(),
@@ -421,6 +521,7 @@ impl World {
             while !self.pending.is_empty() {
                 self.answer(1);
             }
+            self.all_healthy();
             self.acknowledge();
             self.time(1000);
             if self.needs_complete {
@@ -433,7 +534,8 @@ impl World {
         for (id, host) in self.host.iter().filter(|(_, host)| host.made) {
             let wish = self.wanted.get(id);
             assert!(wish.is_some(), "{id} is left over");
-            let wanted = wish.is_some_and(|w| *w == DesiredState::Running);
+            let running = [DesiredState::Running, DesiredState::Complete];
+            let wanted = wish.is_some_and(|w| running.contains(w));
             assert!(!host.runs || wanted, "{id} runs and is wanted {wish:?}");
         }
         for (id, wish) in &self.wanted {
@@ -442,7 +544,7 @@ impl World {
                 DesiredState::Ready => {
                     assert!(state >= Some(TaskState::Ready), "{id} is {state:?}");
                 }
-                DesiredState::Running => {
+                DesiredState::Running | DesiredState::Complete => {
                     assert!(state >= Some(TaskState::Running), "{id} is {state:?}");
                     let runs = self.host.get(id).is_some_and(|host| host.runs);
                     // Without its journal a worker runs again what had ended unless the manager has noticed.
