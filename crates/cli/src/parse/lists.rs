@@ -89,17 +89,12 @@ pub fn env_key(variable: &str) -> &str {
     variable.split_once('=').map_or(variable, |(key, _)| key)
 }
 
-/// One value for each name: the last one wins and keeps the first one's place.
+/// One value for each name: the last one, in its place.
 pub fn merge_env(variables: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut merged: Vec<String> = Vec::new();
     for variable in variables {
-        match merged
-            .iter_mut()
-            .find(|there| env_key(there) == env_key(&variable))
-        {
-            Some(there) => *there = variable,
-            None => merged.push(variable),
-        }
+        merged.retain(|there| env_key(there) != env_key(&variable));
+        merged.push(variable);
     }
     merged
 }
@@ -214,30 +209,53 @@ pub fn ulimit(text: &str) -> Result<Ulimit, String> {
     })
 }
 
-/// Capabilities in capitals with `CAP_` in front, what is both added and dropped only added; sorted.
-pub fn capabilities(add: &[String], drop: &[String]) -> (Vec<String>, Vec<String>) {
-    let normal = |name: &String| {
-        let upper = name.trim().to_ascii_uppercase();
-        if upper == "ALL" || upper == "RESET" || upper.starts_with("CAP_") {
-            upper
-        } else {
-            format!("CAP_{upper}")
+/// Stands for all capabilities.
+const ALL: &str = "ALL";
+/// Empties the list that the service has before anything else is done with it.
+const RESET: &str = "RESET";
+
+/// In capitals, with `CAP_` in front.
+fn capability(name: &String) -> String {
+    let upper = name.trim().to_ascii_uppercase();
+    if upper == ALL || upper == RESET || upper.starts_with("CAP_") {
+        upper
+    } else {
+        format!("CAP_{upper}")
+    }
+}
+
+/// Changes the two lists of a container as Docker's client does: what is in the one list and asked for in the other only goes
+/// from the first, so that the container gets what it has by default. Adding wins over dropping. Sorted.
+pub fn change_capabilities(
+    added: &mut Vec<String>,
+    dropped: &mut Vec<String>,
+    add: &[String],
+    drop: &[String],
+) {
+    let set = |names: &[String]| names.iter().map(capability).collect::<BTreeSet<_>>();
+    let (mut now_added, mut now_dropped) = (set(added), set(dropped));
+    let (mut add, mut drop) = (set(add), set(drop));
+    if add.remove(RESET) {
+        now_added.clear();
+    }
+    if drop.remove(RESET) {
+        now_dropped.clear();
+    }
+    for name in drop.difference(&add) {
+        if !now_added.remove(name) {
+            now_dropped.insert(name.clone());
         }
-    };
-    let add: BTreeSet<String> = add.iter().map(normal).collect();
-    let drop: BTreeSet<String> = drop
-        .iter()
-        .map(normal)
-        .filter(|name| !add.contains(name))
-        .collect();
-    let only_all = |set: BTreeSet<String>| {
-        if set.contains("ALL") {
-            vec!["ALL".to_owned()]
-        } else {
-            set.into_iter().collect()
+    }
+    for name in add {
+        if !now_dropped.remove(&name) {
+            now_added.insert(name);
         }
+    }
+    let list = |set: BTreeSet<String>| match set.contains(ALL) {
+        true => vec![ALL.to_owned()],
+        false => set.into_iter().collect(),
     };
-    (only_all(add), only_all(drop))
+    (*added, *dropped) = (list(now_added), list(now_dropped));
 }
 
 /// A secret or config as a flag names it, its id still unknown.
@@ -337,7 +355,7 @@ mod tests {
         assert!(env("PATH").unwrap().starts_with("PATH="));
         assert!(env("=1").is_err() && env("").is_err());
         let merged = merge_env(["A=1", "B=2", "A=3", "C"].map(str::to_owned));
-        assert_eq!(merged, ["A=3", "B=2", "C"]);
+        assert_eq!(merged, ["B=2", "A=3", "C"]);
     }
 
     #[test]
@@ -395,16 +413,6 @@ mod tests {
         ] {
             assert!(ulimit(text).unwrap_err().contains(why), "{text}");
         }
-        assert_eq!(
-            capabilities(
-                &["net_admin".into(), "CAP_SYS_TIME".into()],
-                &["all".into(), "net_admin".into()]
-            ),
-            (
-                vec!["CAP_NET_ADMIN".into(), "CAP_SYS_TIME".into()],
-                vec!["ALL".into()]
-            )
-        );
         assert!(
             placement_preference("spread=node.labels.zone").is_ok()
                 && placement_preference("pack=x").is_err()
@@ -419,6 +427,31 @@ mod tests {
         assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(key_value("=b").is_err());
         assert_eq!(label("=b").unwrap_err(), "invalid label '=b': empty name");
+    }
+
+    #[test]
+    fn capabilities() {
+        let check = |lists: [&str; 2], flags: [&str; 2], expected: [&str; 2]| {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+            let [mut added, mut dropped]: [Vec<String>; 2] = lists.map(words);
+            let [add, drop]: [Vec<String>; 2] = flags.map(words);
+            change_capabilities(&mut added, &mut dropped, &add, &drop);
+            assert_eq!([added.join(" "), dropped.join(" ")], expected);
+        };
+        check(
+            ["", ""],
+            ["net_admin CAP_SYS_TIME", "all net_admin"],
+            ["CAP_NET_ADMIN CAP_SYS_TIME", "ALL"],
+        );
+        check(["", ""], ["x all", ""], ["ALL", ""]);
+        // Back to what a container has by default.
+        check(["", "CAP_CHOWN"], ["chown", ""], ["", ""]);
+        check(["CAP_NET_ADMIN", ""], ["", "net_admin"], ["", ""]);
+        check(
+            ["CAP_A", "CAP_B"],
+            ["reset c", "d"],
+            ["CAP_C", "CAP_B CAP_D"],
+        );
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use super::{boolean, csv};
 use crate::units::parse_bytes;
 use api_types::Driver;
-use api_types::mount::{
-    BindOptions, ClusterOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions,
-};
+use api_types::mount::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
 use std::path::Path;
 
 const PROPAGATIONS: &[&str] = &[
@@ -35,14 +33,15 @@ pub fn mount(text: &str) -> Result<Mount, String> {
     }
     bind_recursion(&mut mount, &recursive)?;
     check(&mount)?;
-    if mount.kind == "cluster" {
-        mount.cluster_options = Some(ClusterOptions {});
-    }
     Ok(mount)
 }
 
+/// Docker's client sends a driver with the options, even if it has no name.
 fn volume(mount: &mut Mount) -> &mut VolumeOptions {
-    mount.volume_options.get_or_insert_default()
+    mount.volume_options.get_or_insert_with(|| VolumeOptions {
+        driver_config: Some(Driver::default()),
+        ..VolumeOptions::default()
+    })
 }
 
 fn bind(mount: &mut Mount) -> &mut BindOptions {

@@ -9,7 +9,7 @@ use crate::parse::{lists, mount, network};
 use crate::payload;
 use crate::plan::DRY_RUN;
 use crate::session::Session;
-use api_types::container::Ulimit;
+use api_types::container::{HealthConfig, Ulimit};
 use api_types::mount::Mount;
 use api_types::network::NetworkAttachmentConfig;
 use api_types::service::{
@@ -183,6 +183,10 @@ impl CreateArgs {
             ));
         }
         self.shared.apply(&mut spec)?;
+        let health = &mut spec::container(&mut spec).healthcheck;
+        if *health == Some(HealthConfig::default()) && !self.shared.health.has_times() {
+            *health = None;
+        }
         self.own.apply(&mut spec);
         Ok(spec)
     }

@@ -302,7 +302,14 @@ impl ContainerFlags {
         if let Some(text) = &self.credential_spec {
             self.apply_credentials(container, text)?;
         }
-        self.apply_capabilities(container);
+        if !self.cap_add.is_empty() || !self.cap_drop.is_empty() {
+            crate::parse::lists::change_capabilities(
+                &mut container.capability_add,
+                &mut container.capability_drop,
+                &self.cap_add,
+                &self.cap_drop,
+            );
+        }
         Ok(())
     }
 
@@ -322,24 +329,6 @@ impl ContainerFlags {
                 "invalid credential spec: value must be prefixed with \"config://\", \"file://\", or \"registry://\"",
             )),
         }
-    }
-
-    /// What is added is no longer dropped, and the other way round.
-    fn apply_capabilities(&self, container: &mut ContainerSpec) {
-        if self.cap_add.is_empty() && self.cap_drop.is_empty() {
-            return;
-        }
-        let (add, drop) = crate::parse::lists::capabilities(&self.cap_add, &self.cap_drop);
-        let kept = |old: &[String], other: &[String]| {
-            old.iter()
-                .filter(|name| !other.contains(name))
-                .cloned()
-                .collect::<Vec<_>>()
-        };
-        let all_add = [kept(&container.capability_add, &drop), add.clone()].concat();
-        let all_drop = [kept(&container.capability_drop, &add), drop].concat();
-        (container.capability_add, container.capability_drop) =
-            crate::parse::lists::capabilities(&all_add, &all_drop);
     }
 }
 
@@ -436,6 +425,14 @@ impl UpdateFlags {
 }
 
 impl HealthFlags {
+    /// Whether one of the durations was given, be it zero.
+    pub(super) fn has_times(&self) -> bool {
+        self.health_interval.is_some()
+            || self.health_timeout.is_some()
+            || self.health_start_period.is_some()
+            || self.health_start_interval.is_some()
+    }
+
     fn apply(&self, container: &mut ContainerSpec) -> Result<()> {
         let given = self.health_cmd.is_some()
             || self.health_interval.is_some()

@@ -304,12 +304,12 @@ impl ListFlags {
                 list.push(port.clone());
             }
         }
-        list.sort_by(|a, b| {
-            (a.published_port, a.target_port, &a.protocol).cmp(&(
-                b.published_port,
-                b.target_port,
-                &b.protocol,
-            ))
+        // By the text, as Docker's client does, so that the same ports make the same spec.
+        list.sort_by_cached_key(|port| {
+            format!(
+                "{}:{}/{}/{}",
+                port.published_port, port.target_port, port.protocol, port.publish_mode
+            )
         });
     }
 

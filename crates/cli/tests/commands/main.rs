@@ -1,5 +1,6 @@
 //! Whole commands against a daemon that answers what the test tells it to: what is asked, what is printed, how it ends.
 
+mod bodies;
 mod daemon;
 mod nodes;
 mod services;
