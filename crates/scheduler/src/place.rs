@@ -55,7 +55,8 @@ impl<'a> Placer<'a> {
             self.placed.clear();
         }
         let demand = Demand::new(&first.spec);
-        let (bound, free): (Vec<&Arc<Task>>, Vec<&Arc<Task>>) = group.tasks.iter().copied().partition(|t| t.node.is_some());
+        let (bound, free): (Vec<&Arc<Task>>, Vec<&Arc<Task>>) =
+            group.tasks.iter().copied().partition(|t| t.node.is_some());
         for task in bound {
             self.place_bound(task, &demand);
         }

@@ -1,9 +1,11 @@
 //! Nodes and services as small texts.
 
-use crate::{Context, Decision, Limits, reconcile};
+use crate::{Context, Decision, Limits, Scheduler, reconcile};
 use model::node::{Availability, NodeDescription, NodeSpec, NodeState, NodeStatus};
-use model::service::ServiceSpec;
-use model::task::{Placement, Platform, ResourceRequirements, Resources, TaskSpec};
+use model::service::{Mode, ServiceSpec};
+use model::task::{
+    GenericResource, GenericValue, Placement, Platform, ResourceRequirements, Resources, TaskSpec,
+};
 use model::{
     Change, DesiredState, Labels, Meta, NewTask, Node, Proposal, Role, TaskState, TaskStatus,
     Timestamp,
@@ -24,8 +26,16 @@ fn platform(text: &str) -> Platform {
     }
 }
 
-/// `n1 cpu=4 mem=100 disk=ssd drain down`: other names with a value are labels.
-fn node(line: &str) -> Node {
+fn generic(kind: &str, value: GenericValue) -> GenericResource {
+    GenericResource {
+        kind: kind.into(),
+        value,
+    }
+}
+
+/// `n1 cpu=4 mem=100 gpu=a,b fpga=2 disk=ssd engine.x=y drain down`: `gpu` has names, `fpga` a number, and other
+/// names with a value are labels.
+pub(super) fn node(line: &str) -> Node {
     let mut words = line.split_whitespace();
     let mut node = Node {
         id: words.next().expect("an id").into(),
@@ -49,10 +59,27 @@ fn node(line: &str) -> Node {
             Some(("cpu", n)) => description.resources.nano_cpus = n.parse().expect("cpu"),
             Some(("mem", n)) => description.resources.memory_bytes = n.parse().expect("mem"),
             Some(("platform", text)) => description.platform = platform(text),
+            Some(("host", name)) => description.hostname = name.into(),
+            Some(("fpga", n)) => {
+                let number = GenericValue::Discrete(n.parse().expect("fpga"));
+                description.generic.push(generic("fpga", number));
+            }
+            Some(("gpu", names)) => {
+                let names = names.split(',').map(|n| GenericValue::Named(n.into()));
+                let gpus = names.map(|name| generic("gpu", name));
+                description.generic.extend(gpus);
+            }
+            Some((label, value)) if label.starts_with("engine.") => {
+                let label = label.trim_start_matches("engine.");
+                let labels = &mut description.engine_labels;
+                labels.insert(label.into(), value.into());
+            }
             Some((label, value)) => {
                 labels.insert(label.into(), value.into());
             }
             None if word == "drain" => node.spec.availability = Availability::Drain,
+            None if word == "manager" => node.role = Role::Manager,
+            None if word == "trusting" => description.allows_privileged = true,
             None if word == "pause" => node.spec.availability = Availability::Pause,
             None if word == "down" => node.status.state = NodeState::Down,
             None if word == "unknown" => node.status.state = NodeState::Unknown,
@@ -64,17 +91,24 @@ fn node(line: &str) -> Node {
     node
 }
 
-/// `mem=50 constraint=node.labels.disk==ssd max=1 platform=linux/amd64`.
+/// `mem=50 gpu=1 constraint=node.labels.disk==ssd prefer=node.labels.zone max=1 platform=linux/amd64 privileged=1`.
 fn task_spec(text: &str) -> TaskSpec {
     let mut spec = TaskSpec::default();
     let mut asked = Resources::default();
     let mut placement = Placement::default();
+    let mut asked_generic = Vec::new();
     for word in text.split_whitespace() {
         match word.split_once('=').expect("name=value") {
             ("cpu", n) => asked.nano_cpus = n.parse().expect("cpu"),
             ("mem", n) => asked.memory_bytes = n.parse().expect("mem"),
             ("constraint", text) => placement.constraints.push(text.into()),
             ("max", n) => placement.max_replicas = n.parse().expect("max"),
+            ("prefer", text) => placement.preferences.push(text.into()),
+            ("privileged", _) => spec.container.privileged = true,
+            (kind @ ("gpu" | "fpga"), n) => {
+                let number = GenericValue::Discrete(n.parse().expect(kind));
+                asked_generic.push(generic(kind, number));
+            }
             ("platform", text) => placement.platforms.push(platform(text)),
             _ => panic!("{word}?"),
         }
@@ -83,7 +117,7 @@ fn task_spec(text: &str) -> TaskSpec {
     spec.resources = Some(ResourceRequirements {
         limits: None,
         reservations: Some(asked),
-        generic: vec![],
+        generic: asked_generic,
     });
     spec
 }
@@ -129,6 +163,38 @@ impl Lab {
         self.tasks(name, slots);
     }
 
+    /// A service with one task for each node; its tasks are called `<name>-<node>`.
+    pub(super) fn global(&mut self, name: &str, spec: &str) {
+        let spec = ServiceSpec {
+            name: name.into(),
+            task: Arc::new(task_spec(spec)),
+            mode: Mode::Global,
+            ..Default::default()
+        };
+        self.apply(vec![Change::CreateService {
+            id: name.into(),
+            spec: Arc::new(spec),
+        }]);
+        let version = self.store.index();
+        let nodes: Vec<_> = self.store.nodes().map(|n| n.id.clone()).collect();
+        let tasks = nodes.into_iter().flat_map(|node| {
+            let id = format!("{name}-{node}");
+            let pending = self.state(&id, TaskState::Pending);
+            let create = Change::CreateTask(NewTask {
+                id: id.into(),
+                service: name.into(),
+                spec_version: version,
+                slot: 0,
+                node: Some(node),
+                desired: DesiredState::Running,
+                start_after: None,
+                restarts: vec![],
+            });
+            [create, pending]
+        });
+        self.apply(tasks.collect());
+    }
+
     /// More tasks of a service.
     pub(super) fn tasks(&mut self, name: &str, slots: std::ops::RangeInclusive<u64>) {
         let service = self.store.service(&name.into()).expect("service").clone();
@@ -166,6 +232,14 @@ impl Lab {
                 if_version,
                 spec: node.spec,
             },
+            Change::SetNodeDescription {
+                id: node.id.clone(),
+                description: Box::new(node.description.expect("a description")),
+            },
+            Change::SetNodeRole {
+                id: node.id.clone(),
+                role: node.role,
+            },
             Change::SetNodeStatus {
                 id: node.id,
                 status: node.status,
@@ -181,6 +255,17 @@ impl Lab {
         reconcile(&mut ctx, &self.store, dirty)
     }
 
+    /// What a scheduler decides that has seen what was before.
+    pub(super) fn decide_with(&self, scheduler: &mut Scheduler) -> Vec<Change> {
+        let limits = Limits::default();
+        let mut ctx = Context {
+            now: self.now,
+            limits: &limits,
+        };
+        let decision = scheduler.reconcile(&mut ctx, &self.store, &Dirty::everything());
+        decision.changes
+    }
+
     /// Schedules all that waits, and applies it: no decision may be refused.
     #[track_caller]
     pub(super) fn schedule(&mut self) -> usize {
@@ -194,10 +279,14 @@ impl Lab {
     pub(super) fn show(&self, service: &str) -> String {
         let lines = self.store.tasks_of_service(&service.into()).map(|task| {
             let place = task
-                .node
-                .as_ref()
+                .placed_on()
                 .map_or(task.status.error.as_str(), |n| n.as_str());
-            format!("{}: {place}", task.slot)
+            let given = task.generic.iter().map(|g| match &g.value {
+                GenericValue::Named(name) => format!(" {name}"),
+                GenericValue::Discrete(n) => format!(" {n}"),
+            });
+            let given: String = given.collect();
+            format!("{}: {place}{given}", task.slot_key())
         });
         lines.collect::<Vec<_>>().join("\n")
     }

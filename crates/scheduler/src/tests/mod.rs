@@ -1,3 +1,6 @@
 mod lab;
 mod placement;
+mod plain;
+mod preferences;
 mod random;
+mod same;

@@ -41,7 +41,7 @@ fn reasons_are_told_in_dockers_words_most_frequent_first() {
          1 node not available for new tasks; insufficient resources on 1 node; unsupported platform on 1 node)",
     );
     assert_eq!(lab.schedule(), 0, "the same text is not written again");
-    lab.set_node("c disk=ssd");
+    lab.set_node("c mem=100 disk=ssd");
     lab.check("web", "1: c");
     let task = lab.store.task(&"web1".into()).expect("task");
     assert_eq!(task.status.message, "scheduler assigned task to node");
