@@ -3,7 +3,7 @@
 use api_types::container::{Container, Summary};
 use api_types::swarm::TlsInfo;
 use api_types::system;
-use api_types::volume::{Volume, VolumeCreateRequest};
+use api_types::volume::{Volume, VolumeCreateRequest, VolumePruneResponse};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use model::NodeId;
@@ -144,13 +144,13 @@ pub trait Volumes: Send + Sync + 'static {
     async fn list(&self) -> Result<Vec<ListedVolume>, ApiError>;
     /// The volume of this name; 404 with Docker's `get NAME: no such volume`.
     async fn inspect(&self, name: &str) -> Result<Volume, ApiError>;
-    /// Makes a volume, or answers the one that has the name; without a name it gets one, and is anonymous. 400 for a name, a
-    /// driver or an option that is none, 409 when the volume there has another driver or other options.
+    /// Makes a volume, or answers the one that has the name; without a name it gets one, and Docker's label of anonymous
+    /// ones. 400 for a name or an option that is none.
     async fn create(&self, request: VolumeCreateRequest) -> Result<Volume, ApiError>;
     /// Removes a volume with its files. 404 when it is not there (not with `force`), 409 when a container has it.
     async fn remove(&self, name: &str, force: bool) -> Result<(), ApiError>;
-    /// Bytes that a volume's files take.
-    async fn size(&self, name: &str) -> Result<u64, ApiError>;
+    /// Removes volumes that no container has, those for which `wanted` says yes.
+    async fn prune(&self, wanted: WantedVolume) -> Result<VolumePruneResponse, ApiError>;
 }
 
 /// A volume in a list.
@@ -160,9 +160,10 @@ pub struct ListedVolume {
     pub volume: Volume,
     /// A container has it.
     pub in_use: bool,
-    /// It was made for one container, without a name.
-    pub anonymous: bool,
 }
+
+/// Whether a volume is to be pruned.
+pub type WantedVolume = Box<dyn Fn(&Volume) -> bool + Send>;
 
 /// Facts of this host.
 #[async_trait]

@@ -1,11 +1,11 @@
 //! `/volumes`: those of this host.
 
 use crate::ApiError;
-use crate::backend::ListedVolume;
 use crate::body::{self, Body, json, json_with, malformed, read_json_if_any};
 use crate::router::Call;
+use crate::version::Version;
 use api_types::filters::FilterError;
-use api_types::volume::{VolumeCreateRequest, VolumeList, VolumePruneResponse};
+use api_types::volume::{Volume, VolumeCreateRequest, VolumeList};
 use api_types::{Filters, StringMap};
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -17,9 +17,9 @@ fn bad(error: FilterError) -> ApiError {
     ApiError::bad_request(error.to_string())
 }
 
-fn has_labels(filters: &Filters, volume: &ListedVolume) -> bool {
+fn has_labels(filters: &Filters, volume: &Volume) -> bool {
     let none = StringMap::new();
-    let labels = volume.volume.labels.as_ref().unwrap_or(&none);
+    let labels = volume.labels.as_ref().unwrap_or(&none);
     let without = filters
         .values("label!")
         .all(|wanted| match wanted.split_once('=') {
@@ -34,7 +34,7 @@ pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let dangling = filters.boolean("dangling").map_err(bad)?;
     let mut volumes = call.api.volumes.list().await?;
     volumes.retain(|v| {
-        has_labels(&filters, v)
+        has_labels(&filters, &v.volume)
             && filters.any("name", |name| v.volume.name.contains(name))
             && filters.exact("driver", &v.volume.driver)
             && dangling.is_none_or(|dangling| dangling != v.in_use)
@@ -77,31 +77,19 @@ pub(crate) async fn remove(call: Call, name: &str) -> Result<Response<Body>, Api
     Ok(body::empty(StatusCode::NO_CONTENT))
 }
 
+/// Docker's label of volumes without a name of their own.
+const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
 /// Volumes that no container has: anonymous ones, with `all` also those with a name.
 pub(crate) async fn prune(call: Call) -> Result<Response<Body>, ApiError> {
     let filters = call.query.filters(&PRUNE_FILTERS)?;
     let all = filters.boolean("all").map_err(bad)?.unwrap_or(false);
     // Before 1.42 there was no such choice, and all were pruned.
-    let all = all || call.version < crate::version::Version(1, 42);
-    let mut pruned = VolumePruneResponse {
-        volumes_deleted: Some(Vec::new()),
-        space_reclaimed: 0,
+    let all = all || call.version < Version(1, 42);
+    let wanted = move |volume: &Volume| {
+        let labels = volume.labels.as_ref();
+        let is_anonymous = labels.is_some_and(|labels| labels.contains_key(ANONYMOUS));
+        (all || is_anonymous) && has_labels(&filters, volume)
     };
-    for listed in call.api.volumes.list().await? {
-        if listed.in_use || !(all || listed.anonymous) || !has_labels(&filters, &listed) {
-            continue;
-        }
-        let name = listed.volume.name;
-        let bytes = call.api.volumes.size(&name).await?;
-        match call.api.volumes.remove(&name, false).await {
-            Ok(()) => {
-                pruned.space_reclaimed += bytes;
-                pruned.volumes_deleted.get_or_insert_default().push(name);
-            }
-            // A container took it in the meantime, or somebody else removed it.
-            Err(error) if matches!(error.status, StatusCode::CONFLICT | StatusCode::NOT_FOUND) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(json(&pruned))
+    Ok(json(&call.api.volumes.prune(Box::new(wanted)).await?))
 }
