@@ -34,6 +34,7 @@ impl EngineConfig {
 
 /// What a container is asked to be, before its image has filled the gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ContainerConfig {
     /// Unique on this host, without a leading slash.
     pub name: String,
@@ -59,7 +60,7 @@ pub struct ContainerConfig {
     pub stop_timeout: Option<Duration>,
     /// Which network.
     pub network: NetworkMode,
-    /// Bind mounts and tmpfs.
+    /// Bind mounts, volumes and tmpfs. In a record, volumes without a name have got one, and the image's are there.
     pub mounts: Vec<MountConfig>,
     /// The root file system is read-only.
     pub read_only: bool,
@@ -83,6 +84,69 @@ pub struct ContainerConfig {
     pub dns: DnsConfig,
     /// Rotation of the log.
     pub log: LogConfig,
+    /// Supplementary groups, by name or number.
+    pub groups: Vec<String>,
+    /// A small init process runs the program and reaps what it leaves.
+    pub init: bool,
+    /// Standard input, output and error are a terminal.
+    pub tty: bool,
+    /// Standard input stays open.
+    pub open_stdin: bool,
+    /// How its health is found out; the image's where it says nothing.
+    pub healthcheck: Option<HealthConfig>,
+    /// Devices of the host.
+    pub devices: Vec<DeviceConfig>,
+    /// All rights on the host.
+    pub privileged: bool,
+    /// System call filter.
+    pub seccomp: SeccompConfig,
+    /// AppArmor profile; the engine's when absent.
+    pub apparmor: Option<String>,
+    /// SELinux label; the engine's when absent.
+    pub selinux: Option<String>,
+    /// It is given files or variables whose content is not written down: see [`crate::Injected`].
+    pub injects: bool,
+}
+
+/// A health check as it is asked for, in Docker's terms. Zero means the image's, or Docker's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthConfig {
+    /// `["NONE"]`, `["CMD", …]`, `["CMD-SHELL", "…"]`; empty is the image's.
+    pub test: Vec<String>,
+    /// Between two probes.
+    pub interval: Duration,
+    /// After which a probe has failed.
+    pub timeout: Duration,
+    /// Failures in it do not count until the first success.
+    pub start_period: Duration,
+    /// Between two probes during the start period.
+    pub start_interval: Duration,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u64,
+}
+
+/// A device of the host in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceConfig {
+    /// Path on the host.
+    pub host: PathBuf,
+    /// Path inside.
+    pub container: PathBuf,
+    /// Some of `r`, `w`, `m`.
+    pub permissions: String,
+}
+
+/// Which system calls a container may make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompConfig {
+    /// Docker's default ones.
+    #[default]
+    Default,
+    /// All.
+    Unconfined,
+    /// What this profile allows, in Docker's JSON format.
+    Custom(String),
 }
 
 /// Networks that a container can have so far.
@@ -119,14 +183,54 @@ pub enum MountKind {
         recursive: bool,
         /// Make the source directory when it is missing.
         create_source: bool,
+        /// What read-only means for the mounts below the source.
+        #[serde(default)]
+        recursion: ReadOnlyRecursion,
     },
+    /// A volume of this host.
+    Volume(VolumeMount),
     /// A file system in memory.
     Tmpfs {
         /// Limit in bytes.
         size: Option<u64>,
         /// Mode of its root.
         mode: Option<u32>,
+        /// Further mount options, such as `exec` or `uid=7`.
+        #[serde(default)]
+        options: Vec<String>,
     },
+}
+
+/// What read-only means for the mounts below the source of a bind mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadOnlyRecursion {
+    /// They are read-only, too, where the kernel can do it.
+    #[default]
+    IfPossible,
+    /// They stay as they are.
+    Off,
+    /// They are read-only, or the container does not start.
+    Force,
+}
+
+/// A volume in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeMount {
+    /// Its name; empty asks for a new one that is removed with the container.
+    pub name: String,
+    /// It is removed with the container.
+    pub anonymous: bool,
+    /// Do not fill it, when it is empty, with what the image has there.
+    pub no_copy: bool,
+    /// Its labels, when it has to be made.
+    pub labels: BTreeMap<String, String>,
+    /// Its driver, when it has to be made: `local` when empty.
+    pub driver: String,
+    /// Its driver's options, when it has to be made.
+    pub options: BTreeMap<String, String>,
+    /// Mount only this directory or file of it.
+    pub subpath: String,
 }
 
 /// One resource limit; -1 is unlimited.

@@ -7,11 +7,13 @@ use crate::error::CreateError;
 use crate::events::ContainerAction;
 use crate::files;
 use crate::host;
+use crate::inject::Injected;
 use crate::limits;
 use crate::merge::merge;
 use crate::paths::Paths;
 use crate::record::{ContainerRecord, State};
 use crate::spec;
+use crate::volumes;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -30,19 +32,42 @@ impl Engine {
     /// # Errors
     /// When what is asked for cannot be; nothing is left then.
     pub async fn create(&self, config: ContainerConfig) -> Result<String, CreateError> {
+        self.create_with(config, Injected::default()).await
+    }
+
+    /// [`Engine::create`] with secrets and configs, which are kept in memory until the container starts.
+    ///
+    /// # Errors
+    /// When what is asked for cannot be; nothing is left then.
+    pub async fn create_with(
+        &self,
+        mut config: ContainerConfig,
+        injected: Injected,
+    ) -> Result<String, CreateError> {
         let engine = self.clone();
-        let work = tokio::spawn(async move { engine.make(config).await });
+        config.injects = !injected.is_empty();
+        let work = tokio::spawn(async move { engine.make(config, injected).await });
         match work.await {
             Ok(result) => result,
             Err(error) => Err(CreateError::Record(error.to_string())),
         }
     }
 
-    async fn make(&self, config: ContainerConfig) -> Result<String, CreateError> {
+    async fn make(
+        &self,
+        mut config: ContainerConfig,
+        injected: Injected,
+    ) -> Result<String, CreateError> {
         let inner = &*self.0;
         let image = inner.images.inspect(&config.image)?;
         let rootfs = inner.images.rootfs(&image.id)?;
         let id = new_id().map_err(|source| CreateError::Files {
+            path: "/dev/urandom".into(),
+            source,
+        })?;
+        let of_image = rootfs.config.volumes.iter();
+        let named = volumes::resolve(&mut config, of_image, new_id);
+        named.map_err(|source| CreateError::Files {
             path: "/dev/urandom".into(),
             source,
         })?;
@@ -63,8 +88,13 @@ impl Engine {
         };
         make_files(&inner.paths, &record).await?;
         let container = Container::new(record, State::default(), Some(rootfs.hold));
+        if let Err(error) = self.make_volumes(&container).await {
+            self.undo(&container);
+            return Err(error);
+        }
+        container.inject(injected);
         if let Err(error) = inner.writer.write(container.write()).await {
-            self.discard(&container.record.id);
+            self.undo(&container);
             return Err(CreateError::Record(error));
         }
         let id = container.record.id.clone();
@@ -74,9 +104,40 @@ impl Engine {
         inner.emit(&container, ContainerAction::Create);
         Ok(id)
     }
+
+    /// Takes its volumes, those that are not there are made and filled.
+    async fn make_volumes(&self, container: &Container) -> Result<(), CreateError> {
+        if !container.has_volumes() {
+            return Ok(());
+        }
+        let engine = self.clone();
+        let record = Arc::clone(&container.record);
+        let lower = container.layers.as_ref().map(|layers| layers.lower.clone());
+        let lower = lower.unwrap_or_default();
+        let work = move || {
+            let store = &engine.0.volumes;
+            for (target, volume) in volumes::of(&record.config) {
+                let claim = store.claim(volume, &record.id)?;
+                if !volume.no_copy && volume.subpath.is_empty() {
+                    store.fill(&claim, &lower, target)?;
+                }
+            }
+            Ok(())
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => Err(CreateError::Record(error.to_string())),
+        }
+    }
+
+    fn undo(&self, container: &Container) {
+        let id = &container.record.id;
+        self.0.volumes.release(container.volume_names(), id);
+        self.discard(id);
+    }
 }
 
-fn new_id() -> io::Result<String> {
+pub(crate) fn new_id() -> io::Result<String> {
     let mut bytes = [0; ID_BYTES];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     let mut id = String::with_capacity(2 * ID_BYTES);
@@ -100,6 +161,7 @@ fn check(config: &ContainerConfig) -> Result<(), CreateError> {
                 spec::propagation(propagation)?;
                 "bind"
             }
+            MountKind::Volume(_) => "volume",
             MountKind::Tmpfs { .. } => "tmpfs",
         };
         if !mount.target.is_absolute() || mount.target == Path::new("/") {

@@ -4,16 +4,19 @@ use crate::clock;
 use crate::config::EngineConfig;
 use crate::error::{FindError, OpenError};
 use crate::events::{self, ContainerAction, ContainerEvent};
+use crate::inject::Injected;
 use crate::paths::Paths;
 use crate::record::{self, ContainerRecord, ContainerView, Phase, State};
 use crate::supervise;
 use crate::task::TASK_ID_LABEL;
+use crate::volumes;
 use crate::writer::{Write, Writer};
 use images::{ContainerUse, ImageId, Images, LayerHold, Table};
 use model::TaskId;
 use sandbox::{Supervisor, SupervisorConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -30,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) supervisor: RwLock<Supervisor>,
     index: Mutex<Index>,
     pub(crate) events: broadcast::Sender<ContainerEvent>,
+    pub(crate) volumes: volumes::Store,
     /// There is something in the trash.
     pub(crate) trash: Arc<Notify>,
     pub(crate) tasks: crate::task::Locks,
@@ -57,6 +61,17 @@ impl Index {
         self.by_id.insert(record.id.clone(), container);
     }
 
+    /// Containers by the volumes that they have.
+    fn volume_users(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (id, container) in &self.by_id {
+            for name in container.volume_names() {
+                users.entry(name).or_default().insert(id.clone());
+            }
+        }
+        users
+    }
+
     fn remove(&mut self, record: &ContainerRecord) {
         self.by_id.remove(&record.id);
         self.by_name.remove(&record.config.name);
@@ -74,6 +89,10 @@ pub(crate) struct Container {
     pub(crate) busy: tokio::sync::Mutex<()>,
     /// Keeps the layers of its root.
     pub(crate) layers: Option<LayerHold>,
+    /// Secrets and configs until it starts; none when they have yet to come.
+    pub(crate) injected: Mutex<Option<Injected>>,
+    /// Somebody looks after its health.
+    pub(crate) monitored: AtomicBool,
 }
 
 impl Container {
@@ -83,7 +102,39 @@ impl Container {
             state: watch::Sender::new(state),
             busy: tokio::sync::Mutex::new(()),
             layers,
+            injected: Mutex::new(None),
+            monitored: AtomicBool::new(false),
         }
+    }
+
+    /// Keeps its secrets and configs in memory until it starts.
+    pub(crate) fn inject(&self, injected: Injected) {
+        let mut place = self.injected.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(injected);
+    }
+
+    /// Its secrets and configs: kept here only until it runs.
+    pub(crate) fn injected(&self) -> Option<Injected> {
+        let place = self.injected.lock();
+        place.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It runs, or will never run: nobody needs them any more.
+    pub(crate) fn forget_injected(&self) {
+        let mut place = self.injected.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
+    }
+
+    /// Names of its volumes.
+    pub(crate) fn volume_names(&self) -> impl Iterator<Item = String> + use<> {
+        let names: Vec<String> = volumes::of(&self.record.config)
+            .map(|(_, volume)| volume.name.clone())
+            .collect();
+        names.into_iter()
+    }
+
+    pub(crate) fn has_volumes(&self) -> bool {
+        volumes::of(&self.record.config).next().is_some()
     }
 
     pub(crate) fn view(&self) -> ContainerView {
@@ -229,6 +280,8 @@ impl Engine {
         if let Err(error) = paths.discard_others(&known) {
             tracing::warn!(%error, "directories of unknown containers stay");
         }
+        let users = index.volume_users();
+        let volumes = volumes::Store::open(&paths, users, &known).map_err(OpenError::Volumes)?;
         let at = SupervisorConfig::new(&config.exec_root, &config.supervisor_binary);
         let (supervisor, reports) = Supervisor::connect_or_start(&at).await?;
         let engine = Engine(Arc::new(Inner {
@@ -239,11 +292,14 @@ impl Engine {
             supervisor: RwLock::new(supervisor),
             index: Mutex::new(index),
             events: broadcast::Sender::new(events::QUEUE),
+            volumes,
             trash: Arc::new(Notify::new()),
             tasks: crate::task::Locks::default(),
             pulls: crate::image::Pulls::default(),
         }));
         supervise::adopt(&engine).await?;
+        let tidied = engine.clone();
+        tokio::task::spawn_blocking(move || tidied.0.volumes.tidy());
         tokio::spawn(supervise::run(Arc::downgrade(&engine.0), at, reports));
         tokio::spawn(crate::remove::empty_trash(
             Arc::downgrade(&engine.0),

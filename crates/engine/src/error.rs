@@ -18,6 +18,9 @@ pub enum OpenError {
     /// The table of containers cannot be read.
     #[error("cannot read the table of containers")]
     Table(#[source] io::Error),
+    /// The directories of the volumes cannot be read.
+    #[error("cannot read the volumes")]
+    Volumes(#[source] io::Error),
     /// There is no supervisor.
     #[error("the supervisor of containers cannot be had")]
     Supervisor(#[from] sandbox::ConnectError),
@@ -62,9 +65,9 @@ pub enum CreateError {
     /// What is asked for cannot be.
     #[error("{0}")]
     Invalid(String),
-    /// Something is asked for that is not built yet.
-    #[error("{0} is not supported yet")]
-    Unsupported(&'static str),
+    /// A volume cannot be had.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// This host could not.
     #[error("cannot make the files of the container: {path}")]
     Files {
@@ -82,8 +85,80 @@ pub enum CreateError {
 impl CreateError {
     /// Trying again is of no use.
     pub fn is_permanent(&self) -> bool {
-        !matches!(self, CreateError::Files { .. } | CreateError::Record(_))
+        let passing = matches!(
+            self,
+            CreateError::Files { .. }
+                | CreateError::Record(_)
+                | CreateError::Volume(VolumeError::Files { .. })
+        );
+        !passing
     }
+}
+
+/// A volume could not be made, found, mounted or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// Docker's text.
+    #[error("get {0}: no such volume")]
+    NotFound(String),
+    /// Docker's text.
+    #[error("remove {name}: volume is in use - [{users}]")]
+    InUse {
+        /// The volume.
+        name: String,
+        /// Ids of containers.
+        users: String,
+    },
+    /// The name or the options are not right.
+    #[error("{0}")]
+    Invalid(String),
+    /// Only `local` is there.
+    #[error(
+        "error looking up volume plugin {0}: plugin \"{0}\" not found (only the driver local is built in)"
+    )]
+    Driver(String),
+    /// This host could not.
+    #[error("cannot use the files of a volume: {path}")]
+    Files {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its device cannot be mounted. The options are not shown: they may hold passwords.
+    #[error("error while mounting volume '{name}': failed to mount local volume: {device}")]
+    Mount {
+        /// The volume.
+        name: String,
+        /// Its device.
+        device: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The image's content cannot be copied.
+    #[error("cannot copy the image's {target} to the volume '{name}'")]
+    Copy {
+        /// The volume.
+        name: String,
+        /// Where it is to be mounted.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A part of it cannot be had.
+    #[error("cannot access the subpath '{subpath}' of the volume '{name}'")]
+    Subpath {
+        /// The volume.
+        name: String,
+        /// The part.
+        subpath: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// An image for a container could not be had.
@@ -120,6 +195,14 @@ pub enum StartError {
         #[source]
         source: images::LookupError,
     },
+    /// Its secrets and configs were in the memory of an earlier daemon, or never given.
+    #[error(
+        "the secrets and configs of container {0} are not in memory: it has to be prepared again"
+    )]
+    NotInjected(String),
+    /// One of its volumes cannot be had.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// Its program does not run, in Docker's words.
     #[error("{message}")]
     Failed {

@@ -38,6 +38,11 @@ pub enum ContainerAction {
     },
     /// It was stopped on request.
     Stop,
+    /// A health check changed its mind.
+    Health {
+        /// To healthy; else to unhealthy.
+        healthy: bool,
+    },
     /// It was removed.
     Destroy,
 }
@@ -52,6 +57,8 @@ impl ContainerAction {
             ContainerAction::Oom => "oom",
             ContainerAction::Die { .. } => "die",
             ContainerAction::Stop => "stop",
+            ContainerAction::Health { healthy: true } => "health_status: healthy",
+            ContainerAction::Health { healthy: false } => "health_status: unhealthy",
             ContainerAction::Destroy => "destroy",
         }
     }

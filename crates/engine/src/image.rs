@@ -2,7 +2,8 @@
 
 use crate::engine::Engine;
 use crate::error::ImageError;
-use images::{ImageRecord, Progress, Reference};
+use images::{Auth, ImageRecord, Progress, Reference};
+use model::{ServiceId, TaskSpec};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,30 +11,62 @@ use std::time::{Duration, Instant};
 
 /// A registry that says nothing for so long is given up when the image is here anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A tag for which its registry was asked is not asked for again within this time, when it is here: the many tasks of
-/// one service ask once, and a registry that is down does not hold up each of them.
+/// A tag for which its registry was asked is not asked for again within this time for tasks of the same service with
+/// the same spec, when it is here: the many tasks of one update ask once, and a registry that is down does not hold up
+/// each of them. A new spec (`service update`, `--force` included) asks at once, and so does another service: only a
+/// restart or a replica that is added within this time does not see a tag that has moved meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// References whose last question is remembered.
+/// Questions that are remembered.
 const REMEMBERED: usize = 1024;
+/// A pull that takes longer is told to the user; a shorter one is not worth a report to the manager.
+const SAY_AFTER: Duration = Duration::from_millis(500);
 
-/// When registries were last asked for a reference.
+/// Told what is being waited for.
+pub type Say<'a> = dyn Fn(String) + Send + Sync + 'a;
+
+/// An image that is wanted.
+pub(crate) struct Wanted<'a> {
+    pub(crate) reference: &'a str,
+    pub(crate) auth: Option<Auth>,
+    /// For which service and spec; nobody else shares the answer.
+    pub(crate) asker: Option<(&'a ServiceId, &'a Arc<TaskSpec>)>,
+}
+
+/// When registries were last asked, by reference and service.
 #[derive(Default)]
-pub(crate) struct Pulls(Mutex<BTreeMap<String, Instant>>);
+pub(crate) struct Pulls(Mutex<BTreeMap<(String, Option<ServiceId>), Asked>>);
+
+struct Asked {
+    at: Instant,
+    spec: Option<Arc<TaskSpec>>,
+}
 
 impl Pulls {
-    fn asked_lately(&self, reference: &str) -> bool {
+    fn asked_lately(&self, wanted: &Wanted<'_>) -> bool {
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let spec = wanted.asker.map(|(_, spec)| spec);
         asked
-            .get(reference)
-            .is_some_and(|at| at.elapsed() < ASK_AGAIN)
+            .get(&wanted.key())
+            .is_some_and(|last| last.at.elapsed() < ASK_AGAIN && last.spec.as_ref() == spec)
     }
 
-    fn asked_now(&self, reference: &str) {
+    fn asked_now(&self, wanted: &Wanted<'_>) {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.len() >= REMEMBERED {
-            asked.retain(|_, at| at.elapsed() < ASK_AGAIN);
+            asked.retain(|_, last| last.at.elapsed() < ASK_AGAIN);
         }
-        asked.insert(reference.into(), Instant::now());
+        let now = Asked {
+            at: Instant::now(),
+            spec: wanted.asker.map(|(_, spec)| Arc::clone(spec)),
+        };
+        asked.insert(wanted.key(), now);
+    }
+}
+
+impl Wanted<'_> {
+    fn key(&self) -> (String, Option<ServiceId>) {
+        let service = self.asker.map(|(service, _)| service.clone());
+        (self.reference.to_owned(), service)
     }
 }
 
@@ -53,17 +86,31 @@ impl Engine {
     /// # Errors
     /// When it is not here and cannot be had; the text says both.
     pub async fn ensure_image(&self, reference: &str) -> Result<Arc<ImageRecord>, ImageError> {
+        let wanted = Wanted {
+            reference,
+            auth: None,
+            asker: None,
+        };
+        self.pull_for(wanted, &|_| {}).await
+    }
+
+    pub(crate) async fn pull_for(
+        &self,
+        wanted: Wanted<'_>,
+        say: &Say<'_>,
+    ) -> Result<Arc<ImageRecord>, ImageError> {
         let images = &self.0.images;
+        let reference = wanted.reference;
         let here = images.inspect(reference);
         if let Ok(image) = &here
             && (self.0.config.prefer_offline_images
                 || !is_tag(reference)
-                || self.0.pulls.asked_lately(reference))
+                || self.0.pulls.asked_lately(&wanted))
         {
             return Ok(Arc::clone(image));
         }
-        let pull = self.pull(reference, here.is_ok()).await;
-        self.0.pulls.asked_now(reference);
+        let pull = self.pull(&wanted, here.is_ok(), say).await;
+        self.0.pulls.asked_now(&wanted);
         match (images.inspect(reference), pull) {
             (Ok(image), Ok(())) => Ok(image),
             (Ok(image), Err(error)) => {
@@ -79,17 +126,28 @@ impl Engine {
     }
 
     /// Pulls; a registry that falls silent is waited for only if there is no other way.
-    async fn pull(&self, reference: &str, here: bool) -> Result<(), PullFailure> {
+    async fn pull(
+        &self,
+        wanted: &Wanted<'_>,
+        here: bool,
+        say: &Say<'_>,
+    ) -> Result<(), PullFailure> {
         let started = Instant::now();
         let heard = Arc::new(AtomicU64::new(0));
         let listener = Arc::clone(&heard);
         let millis = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let progress = Progress::new(move |_| listener.store(millis(), Ordering::Relaxed));
-        let pull = self.0.images.pull(reference, None, None, progress);
+        let auth = wanted.auth.clone();
+        let pull = self.0.images.pull(wanted.reference, auth, None, progress);
         tokio::pin!(pull);
+        let mut said = false;
         loop {
             tokio::select! {
                 result = &mut pull => return result.map(drop).map_err(PullFailure::Failed),
+                () = tokio::time::sleep(SAY_AFTER), if !said => {
+                    said = true;
+                    say(format!("pulling image {}", wanted.reference));
+                }
                 () = tokio::time::sleep(PATIENCE), if here => {
                     let heard = Duration::from_millis(heard.load(Ordering::Relaxed));
                     if started.elapsed().saturating_sub(heard) >= PATIENCE {

@@ -3,9 +3,11 @@
 use crate::engine::{Container, Engine};
 use crate::error::{FindError, StartError, StopError};
 use crate::events::ContainerAction;
+use crate::health;
 use crate::record::{ContainerView, Phase, State};
 use crate::signal;
 use crate::spec;
+use crate::volumes;
 use sandbox::Started;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,13 +47,43 @@ impl Engine {
             Phase::Removed => return Err(FindError::NotFound(record.id.clone()).into()),
         }
         let inner = &*self.0;
+        let injected = container.injected();
+        if record.config.injects && injected.is_none() {
+            return Err(StartError::NotInjected(record.id.clone()));
+        }
         let lower = self.lower(container)?;
-        let spec = spec::build(record, &inner.paths, lower, &inner.config.cgroup_parent);
+        let sources = self.mount_volumes(container).await?;
+        let spec = spec::build(
+            record,
+            &inner.paths,
+            lower,
+            &sources,
+            injected.unwrap_or_default(),
+        );
         let spec = spec.map_err(|error| StartError::Failed {
             message: error.to_string(),
             exit_code: 128,
-        })?;
-        match inner.supervisor().start(spec).await {
+        });
+        let result = match spec {
+            Ok(mut spec) => {
+                spec.cgroup_parent.clone_from(&inner.config.cgroup_parent);
+                self.launch(container, spec).await
+            }
+            Err(error) => Err(error),
+        };
+        if container.has_volumes() {
+            let ended = container.phase() != Phase::Running;
+            self.volumes_started(container, ended).await;
+        }
+        result
+    }
+
+    async fn launch(
+        &self,
+        container: &Arc<Container>,
+        spec: sandbox::ContainerSpec,
+    ) -> Result<(), StartError> {
+        match self.0.supervisor().start(spec).await {
             Ok(started) => {
                 self.now_running(container, started).await;
                 Ok(())
@@ -64,6 +96,46 @@ impl Engine {
                 self.not_started(container, &message, exit_code).await;
                 Err(StartError::Failed { message, exit_code })
             }
+        }
+    }
+
+    /// Where its volumes are on the host, by their targets.
+    async fn mount_volumes(&self, container: &Container) -> Result<spec::Sources, StartError> {
+        if !container.has_volumes() {
+            return Ok(spec::Sources::new());
+        }
+        let engine = self.clone();
+        let record = Arc::clone(&container.record);
+        let work = move || {
+            let store = &engine.0.volumes;
+            let volumes = volumes::of(&record.config).enumerate();
+            let mounted = volumes.map(|(number, (target, volume))| {
+                let source = store.mount(volume, &record.id, number)?;
+                Ok((target.to_owned(), source))
+            });
+            mounted.collect::<Result<spec::Sources, crate::VolumeError>>()
+        };
+        let mounted = tokio::task::spawn_blocking(work).await;
+        let mounted = mounted.unwrap_or_else(|e| Err(crate::VolumeError::Invalid(e.to_string())));
+        if mounted.is_err() {
+            self.volumes_started(container, true).await;
+        }
+        Ok(mounted?)
+    }
+
+    /// The container has its mounts; or it has ended, and needs none.
+    pub(crate) async fn volumes_started(&self, container: &Container, ended: bool) {
+        let engine = self.clone();
+        let id = container.record.id.clone();
+        let names = container.volume_names();
+        let work = move || {
+            engine.0.volumes.started(&id);
+            if ended {
+                engine.0.volumes.unmount(names, &id);
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "volumes may stay mounted");
         }
     }
 
@@ -96,7 +168,7 @@ impl Engine {
     }
 
     /// The supervisor says that its program runs. Its end may have been reported already.
-    pub(crate) async fn now_running(&self, container: &Container, started: Started) {
+    pub(crate) async fn now_running(&self, container: &Arc<Container>, started: Started) {
         let begins = container.state.send_if_modified(|state| {
             let begins = state.phase == Phase::Created;
             if begins {
@@ -109,8 +181,10 @@ impl Engine {
             }
             begins
         });
+        container.forget_injected();
         if begins {
             self.0.emit(container, ContainerAction::Start);
+            health::watch(self, container);
             // Nobody waits for it: after a crash the supervisor says what runs.
             self.0.writer.write_later(container.write()).await;
         }

@@ -2,6 +2,7 @@
 
 use crate::config::{ContainerConfig, NetworkMode};
 use crate::error::CreateError;
+use crate::health;
 use crate::record::Process;
 use crate::signal;
 use images::ImageConfig;
@@ -38,6 +39,8 @@ pub(crate) fn merge(
         hostname,
         stop_signal: stop_signal(config, image)?,
         labels,
+        probe: health::probe(config.healthcheck.as_ref(), image)
+            .map_err(|why| CreateError::Invalid(format!("invalid health check: {why}")))?,
     })
 }
 

@@ -11,6 +11,9 @@ pub(crate) struct Paths {
     containers: PathBuf,
     rootfs: PathBuf,
     trash: PathBuf,
+    volumes: PathBuf,
+    mounts: PathBuf,
+    empty: PathBuf,
 }
 
 static TRASH_NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -21,11 +24,44 @@ impl Paths {
             containers: data_root.join("containers"),
             rootfs: data_root.join("rootfs"),
             trash: data_root.join("trash"),
+            volumes: data_root.join("volumes"),
+            mounts: data_root.join("mounts"),
+            empty: data_root.join("empty"),
         }
     }
 
-    pub(crate) fn all(&self) -> [&Path; 3] {
-        [&self.containers, &self.rootfs, &self.trash]
+    pub(crate) fn all(&self) -> [&Path; 6] {
+        [
+            &self.containers,
+            &self.rootfs,
+            &self.trash,
+            &self.volumes,
+            &self.mounts,
+            &self.empty,
+        ]
+    }
+
+    /// Of the volumes.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.volumes.clone()
+    }
+
+    /// Where parts of volumes are mounted for a moment. Nothing below it may be deleted but empty mount points.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.mounts.clone()
+    }
+
+    /// A directory in which nothing ever is.
+    pub(crate) fn empty(&self) -> PathBuf {
+        self.empty.clone()
+    }
+
+    /// Moves a volume out of the way. Nothing may be mounted in it: [`Paths::empty_trash`] would delete that.
+    pub(crate) fn discard_volume(&self, name: &str) -> io::Result<()> {
+        let number = TRASH_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let target = self.trash.join(format!("volume.{pid}.{number}"));
+        std::fs::rename(self.volumes.join(name), target)
     }
 
     /// hostname, hosts, resolv.conf and the log.

@@ -1,6 +1,7 @@
 //! A container as it is written down and shown.
 
 use crate::config::ContainerConfig;
+use crate::health::{Health, Probe};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub struct Process {
     pub stop_signal: i32,
     /// Labels in effect, the image's included.
     pub labels: std::collections::BTreeMap<String, String>,
+    /// Health check in effect; none when there is nothing to check.
+    #[serde(default)]
+    pub probe: Option<Probe>,
 }
 
 impl Process {
@@ -74,6 +78,9 @@ pub struct State {
     pub oom_killed: bool,
     /// Why it ended or did not start, when it was not the program's own doing.
     pub error: String,
+    /// Its health as last seen; none without a health check, or before it runs.
+    #[serde(default)]
+    pub health: Option<Health>,
 }
 
 /// Phases of a container's life.

@@ -1,6 +1,6 @@
 //! Removing containers, with the slow part in the background.
 
-use crate::engine::{Engine, Inner};
+use crate::engine::{Container, Engine, Inner};
 use crate::error::{RemoveError, StopError};
 use crate::events::ContainerAction;
 use crate::paths::Paths;
@@ -45,6 +45,7 @@ impl Engine {
                 .state
                 .send_modify(|state| state.phase = Phase::Removed);
             engine.0.forget(record);
+            engine.forget_volumes(&container).await;
             engine.discard(&record.id);
             engine.0.emit(&container, ContainerAction::Destroy);
             Ok(())
@@ -52,6 +53,19 @@ impl Engine {
         match tokio::spawn(work).await {
             Ok(result) => result,
             Err(error) => Err(RemoveError::Record(error.to_string())),
+        }
+    }
+
+    async fn forget_volumes(&self, container: &Container) {
+        if !container.has_volumes() {
+            return;
+        }
+        self.volumes_started(container, true).await;
+        let (engine, id) = (self.clone(), container.record.id.clone());
+        let names = container.volume_names();
+        let work = move || engine.0.volumes.release(names, &id);
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "volumes may count as in use until the next start");
         }
     }
 

@@ -1,13 +1,16 @@
 //! From a container's record to what the supervisor is asked for.
 
-use crate::config::{MountConfig, MountKind, NetworkMode};
+use crate::config::{MountConfig, MountKind, NetworkMode, ReadOnlyRecursion, SeccompConfig};
 use crate::error::CreateError;
+use crate::inject::{Injected, InjectedVariable};
 use crate::limits::unsigned;
 use crate::paths::Paths;
 use crate::record::ContainerRecord;
 use sandbox::spec::{
-    ContainerSpec, LogFile, Mount, Network, Propagation, Resources, Rlimit, Rootfs,
+    self, ContainerSpec, Device, InjectedFile, LogFile, Mount, Network, Propagation, Resources,
+    Rlimit, Rootfs, Seccomp,
 };
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Mount propagation by Docker's name.
@@ -28,12 +31,16 @@ pub(crate) fn propagation(name: &str) -> Result<Propagation, CreateError> {
     })
 }
 
-/// What the supervisor is asked to run.
+/// Paths of volumes on the host by their targets in the container.
+pub(crate) type Sources = BTreeMap<PathBuf, PathBuf>;
+
+/// What the supervisor is asked to run; its control group is the caller's to say.
 pub(crate) fn build(
     record: &ContainerRecord,
     paths: &Paths,
     lower: Vec<PathBuf>,
-    cgroup_parent: &str,
+    sources: &Sources,
+    injected: Injected,
 ) -> Result<ContainerSpec, CreateError> {
     let (config, process) = (&record.config, &record.process);
     let files = paths.container(&record.id);
@@ -49,8 +56,9 @@ pub(crate) fn build(
         max_size: config.log.max_size,
         max_files: config.log.max_files,
     };
-    let mut spec = ContainerSpec::new(&record.id, rootfs, process.args(), cgroup_parent, log);
-    spec.env.clone_from(&process.env);
+    let mut spec = ContainerSpec::new(&record.id, rootfs, process.args(), "", log);
+    spec.env = environment(&process.env, injected.env);
+    spec.files = injected.files.into_iter().map(file).collect();
     spec.cwd.clone_from(&process.working_dir);
     spec.user.clone_from(&process.user);
     spec.hostname.clone_from(&process.hostname);
@@ -61,7 +69,21 @@ pub(crate) fn build(
         NetworkMode::Host => Network::Host,
         NetworkMode::Loopback => Network::Loopback,
     };
-    spec.mounts = config.mounts.iter().map(mount).collect::<Result<_, _>>()?;
+    let mounts = config.mounts.iter().map(|m| mount(m, sources));
+    spec.mounts = mounts.collect::<Result<_, _>>()?;
+    spec.init = config.init;
+    spec.tty = config.tty;
+    spec.open_stdin = config.open_stdin;
+    spec.groups.clone_from(&config.groups);
+    spec.devices = config.devices.iter().map(device).collect();
+    spec.privileged = config.privileged;
+    spec.seccomp = match &config.seccomp {
+        SeccompConfig::Default => Seccomp::Default,
+        SeccompConfig::Unconfined => Seccomp::Unconfined,
+        SeccompConfig::Custom(profile) => Seccomp::Custom(profile.clone()),
+    };
+    spec.apparmor_profile.clone_from(&config.apparmor);
+    spec.selinux_label.clone_from(&config.selinux);
     spec.readonly_root = config.read_only;
     spec.no_new_privileges = config.no_new_privileges;
     spec.cap_add.clone_from(&config.cap_add);
@@ -86,7 +108,38 @@ fn rlimit(ulimit: &crate::config::UlimitConfig) -> Rlimit {
     }
 }
 
-fn mount(mount: &MountConfig) -> Result<Mount, CreateError> {
+/// A variable that is injected takes the place of one of its name.
+fn environment(env: &[String], injected: Vec<InjectedVariable>) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let replaced = |variable: &&String| !injected.iter().any(|i| i.name == name(variable));
+    let mut env: Vec<String> = env.iter().filter(replaced).cloned().collect();
+    env.extend(
+        injected
+            .into_iter()
+            .map(|i| format!("{}={}", i.name, i.value)),
+    );
+    env
+}
+
+fn file(file: crate::inject::InjectedFile) -> InjectedFile {
+    InjectedFile {
+        target: file.target,
+        uid: file.uid,
+        gid: file.gid,
+        mode: file.mode,
+        data: file.data.to_vec(),
+    }
+}
+
+fn device(device: &crate::config::DeviceConfig) -> Device {
+    Device {
+        host: device.host.clone(),
+        container: device.container.clone(),
+        permissions: device.permissions.clone(),
+    }
+}
+
+fn mount(mount: &MountConfig, sources: &Sources) -> Result<Mount, CreateError> {
     let target = mount.target.clone();
     Ok(match &mount.kind {
         MountKind::Bind {
@@ -94,28 +147,49 @@ fn mount(mount: &MountConfig) -> Result<Mount, CreateError> {
             propagation: mode,
             recursive,
             create_source: _,
+            recursion,
         } => Mount::Bind {
             source: source.clone(),
             target,
             readonly: mount.read_only,
-            readonly_recursive: Default::default(),
+            readonly_recursive: match recursion {
+                ReadOnlyRecursion::IfPossible => spec::ReadOnlyRecursion::IfPossible,
+                ReadOnlyRecursion::Off => spec::ReadOnlyRecursion::Off,
+                ReadOnlyRecursion::Force => spec::ReadOnlyRecursion::Force,
+            },
             recursive: *recursive,
             propagation: propagation(mode)?,
         },
-        MountKind::Tmpfs { size, mode } => Mount::Tmpfs {
+        MountKind::Volume(volume) => Mount::Bind {
+            source: sources
+                .get(&target)
+                .cloned()
+                .ok_or_else(|| crate::VolumeError::NotFound(volume.name.clone()))?,
+            target,
+            readonly: mount.read_only,
+            readonly_recursive: spec::ReadOnlyRecursion::IfPossible,
+            recursive: true,
+            propagation: Propagation::Rprivate,
+        },
+        MountKind::Tmpfs {
+            size,
+            mode,
+            options,
+        } => Mount::Tmpfs {
             target,
             size: *size,
             mode: *mode,
-            options: tmpfs_options(mount.read_only),
+            options: tmpfs_options(mount.read_only, options),
         },
     })
 }
 
-/// Docker's for a tmpfs of a service.
-fn tmpfs_options(read_only: bool) -> Vec<String> {
+/// Docker's for a tmpfs of a service, then what is asked for.
+fn tmpfs_options(read_only: bool, asked: &[String]) -> Vec<String> {
     let mut options = vec!["noexec".to_owned(), "nosuid".into(), "nodev".into()];
     if read_only {
         options.push("ro".into());
     }
+    options.extend_from_slice(asked);
     options
 }

@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::engine::{Container, Engine, Inner};
 use crate::events::ContainerAction;
+use crate::health;
 use crate::record::{EXIT_UNKNOWN, Phase, State};
 use sandbox::{ContainerState, Event, Exit, Started, Status, Supervisor, SupervisorConfig};
 use std::collections::BTreeMap;
@@ -104,7 +105,14 @@ pub(crate) async fn take(engine: &Engine, container: &Arc<Container>, held: &Con
     };
     match &held.status {
         Status::Starting => {}
-        Status::Running => engine.now_running(container, started).await,
+        Status::Running => {
+            engine.now_running(container, started).await;
+            health::watch(engine, container);
+            if container.has_volumes() {
+                let names = container.volume_names();
+                engine.0.volumes.adopt(names, &container.record.id);
+            }
+        }
         Status::Exited(exit) => {
             container.state.send_modify(|state| {
                 if state.started_at == 0 {
@@ -142,6 +150,7 @@ impl Engine {
                     exit_code: exit.exit_code,
                     oom_killed: exit.oom_killed,
                     error: exit.error.clone(),
+                    health: state.health.take(),
                 };
             }
             ends
@@ -168,6 +177,9 @@ impl Engine {
                 return;
             }
             engine.acknowledge(&container.record.id).await;
+            if container.phase() == Phase::Exited && container.has_volumes() {
+                engine.volumes_started(&container, true).await;
+            }
         });
     }
 

@@ -1,23 +1,33 @@
 //! Containers of a service's tasks: from an assignment to a container, and the life of the latter by task id.
 
 mod convert;
+mod logging;
+mod mounts;
+mod payloads;
 mod template;
 
 pub use convert::{NodeContext, container_config};
 
 use crate::engine::Engine;
 use crate::error::{CreateError, FindError, LogError, StartError, StopError};
+use crate::health::Health;
+use crate::image::{Say, Wanted};
 use crate::logs::LogLine;
 use crate::record::{ContainerView, Phase, State};
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use model::TaskId;
 use model::assignment::AssignedTask;
 use model::logs::LogOptions;
+use model::service::RegistryAuth;
 use model::task::ContainerStatus;
+use model::{Payload, PayloadId, TaskId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 use tokio::sync::broadcast::error::RecvError;
+
+/// Secrets and configs of this node's tasks.
+pub type Payloads = BTreeMap<PayloadId, Arc<Payload>>;
 
 /// Label that every container of a task has, with an empty value.
 pub const TASK_LABEL: &str = "com.docker.swarm.task";
@@ -104,6 +114,17 @@ impl Locks {
     }
 }
 
+/// The credentials of a service. Their text is not shown when they cannot be read.
+fn auth(auth: Option<&RegistryAuth>) -> Result<Option<images::Auth>, TaskError> {
+    let Some(auth) = auth.filter(|auth| !auth.0.is_empty()) else {
+        return Ok(None);
+    };
+    crate::auth::read(&auth.0).map_err(|why| TaskError {
+        message: format!("the service's credentials for the registry cannot be read: {why}"),
+        permanent: true,
+    })
+}
+
 impl Engine {
     /// Gets the image and makes the container of a task. One that is there already is no error. The future may be
     /// dropped: a pull is given up then; a container in the making is finished, and found by [`Engine::stop_task`] and
@@ -111,24 +132,37 @@ impl Engine {
     ///
     /// # Errors
     /// With Docker's text where it has one.
+    ///
+    /// A container that was made by an earlier daemon gets its secrets and configs, which that one had in memory.
     pub async fn prepare_task(
         &self,
         task: &AssignedTask,
         node: &NodeContext,
+        payloads: &Payloads,
+        say: &Say<'_>,
     ) -> Result<(), TaskError> {
-        if self.find_task(&task.id).is_some() {
+        let failed = |error: CreateError| TaskError::new(error.is_permanent(), &error);
+        let config = container_config(task, node).map_err(failed)?;
+        let injected = payloads::injected(task, node, payloads, &config.env).map_err(failed)?;
+        if let Some(id) = self.0.task_index(&task.id) {
+            if let Some(container) = self.0.get(&id).filter(|c| c.phase() == Phase::Created) {
+                container.inject(injected);
+            }
             return Ok(());
         }
-        let config = container_config(task, node)
-            .map_err(|error| TaskError::new(error.is_permanent(), &error))?;
-        self.ensure_image(&config.image)
+        let wanted = Wanted {
+            reference: &config.image,
+            auth: auth(task.registry_auth.as_ref())?,
+            asker: Some((&task.service, &task.spec)),
+        };
+        self.pull_for(wanted, say)
             .await
             .map_err(|error| TaskError::new(true, &error))?;
         let guard = self.0.tasks.lock(&task.id).await;
         let engine = self.clone();
         let work = async move {
             let _guard = guard;
-            engine.create(config).await
+            engine.create_with(config, injected).await
         };
         let made = tokio::spawn(work).await;
         match made.unwrap_or_else(|error| Err(CreateError::Record(error.to_string()))) {
@@ -191,6 +225,31 @@ impl Engine {
             Ok(()) | Err(crate::RemoveError::Find(_)) => Ok(()),
             Err(error) => Err(TaskError::new(false, &error)),
         }
+    }
+
+    /// The health of a task's container: as it is now, and after each probe, until the container does not run any
+    /// more. None without a container or a health check.
+    pub fn watch_health(&self, task: &TaskId) -> Option<BoxStream<'static, Health>> {
+        let container = self.0.get(&self.0.task_index(task)?)?;
+        container.record.process.probe.as_ref()?;
+        let states = container.state.subscribe();
+        let changes =
+            futures_util::stream::unfold((states, None), |(mut states, last)| async move {
+                loop {
+                    let (phase, health) = {
+                        let state = states.borrow_and_update();
+                        (state.phase, state.health.clone())
+                    };
+                    match health {
+                        _ if phase != Phase::Running => return None,
+                        Some(health) if last.as_ref() != Some(&health) => {
+                            return Some((health.clone(), (states, Some(health))));
+                        }
+                        _ => states.changed().await.ok()?,
+                    }
+                }
+            });
+        Some(changes.boxed())
     }
 
     /// All containers of tasks.

@@ -5,18 +5,19 @@ use super::{
     NODE_ID_LABEL, SERVICE_ID_LABEL, SERVICE_NAME_LABEL, TASK_ID_LABEL, TASK_LABEL, TASK_NAME_LABEL,
 };
 use crate::config::{
-    ContainerConfig, DnsConfig, LogConfig, MountConfig, MountKind, NetworkMode, ResourceConfig,
-    UlimitConfig,
+    ContainerConfig, DeviceConfig, DnsConfig, HealthConfig, NetworkMode, ResourceConfig,
+    SeccompConfig, UlimitConfig,
 };
 use crate::error::CreateError;
 use model::assignment::AssignedTask;
 use model::container::{
-    BindOptions, ContainerSpec, Mount, MountKind as Kind, TmpfsOptions, Ulimit,
+    AppArmorMode, ContainerSpec, Device, Healthcheck, SeccompOption, SelinuxContext, Ulimit,
 };
-use model::task::{Limits, LogDriver, Platform};
+use model::task::{GenericResource, GenericValue, Limits, Platform};
 use model::{Labels, NodeId};
+use std::collections::BTreeMap;
 
-/// The node that a task runs on, for labels and templates.
+/// The node that a task runs on, for labels, templates and its policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeContext {
     /// Its id.
@@ -25,36 +26,53 @@ pub struct NodeContext {
     pub hostname: String,
     /// What it is.
     pub platform: Platform,
+    /// Services may ask for devices and privileges here.
+    pub allows_privileged: bool,
 }
 
-/// Docker's name of a task's container.
-pub(crate) fn task_name(task: &AssignedTask) -> String {
-    format!("{}.{}.{}", task.service_name, task.slot, task.id)
+/// Docker's name of a task's container: the slot of a global service is its node.
+pub(crate) fn task_name(task: &AssignedTask, node: &NodeContext) -> String {
+    format!("{}.{}.{}", task.service_name, slot(task, node), task.id)
+}
+
+pub(crate) fn slot(task: &AssignedTask, node: &NodeContext) -> String {
+    match task.slot {
+        0 => node.id.to_string(),
+        slot => slot.to_string(),
+    }
+}
+
+fn invalid<T>(text: impl Into<String>) -> Result<T, CreateError> {
+    Err(CreateError::Invalid(text.into()))
 }
 
 /// What a task's container is to be, with Docker's name and labels.
 ///
 /// # Errors
-/// When the task asks for what is not built, or for nonsense.
+/// When the task asks for what is not built or not allowed here, or for nonsense.
 pub fn container_config(
     task: &AssignedTask,
     node: &NodeContext,
 ) -> Result<ContainerConfig, CreateError> {
     let spec = &task.spec.container;
-    unsupported(spec)?;
-    let text = |text: &str| expand(text, task, node).map_err(CreateError::Invalid);
+    check(spec, node)?;
+    let context = super::template::context(task, node);
+    let text = |text: &str| expand(text, &context).map_err(CreateError::Invalid);
     let texts = |list: &[String]| list.iter().map(|item| text(item)).collect::<Result<_, _>>();
+    let mut env: Vec<String> = texts(&spec.env)?;
+    env.extend(resource_variables(&task.generic));
     let network = if task.spec.uses_host_network() {
         NetworkMode::Host
     } else {
         NetworkMode::Loopback
     };
+    let privileges = spec.privileges.clone().unwrap_or_default();
     Ok(ContainerConfig {
-        name: task_name(task),
+        name: task_name(task, node),
         image: spec.image.clone(),
         entrypoint: spec.command.clone(),
         command: spec.args.clone(),
-        env: texts(&spec.env)?,
+        env,
         working_dir: spec.dir.clone(),
         user: spec.user.clone(),
         hostname: text(&spec.hostname)?,
@@ -62,12 +80,9 @@ pub fn container_config(
         stop_signal: spec.stop_signal.clone(),
         stop_timeout: spec.stop_grace_period,
         network,
-        mounts: mounts(&spec.mounts, text)?,
+        mounts: super::mounts::mounts(&spec.mounts, text)?,
         read_only: spec.read_only,
-        no_new_privileges: spec
-            .privileges
-            .as_ref()
-            .is_some_and(|p| p.no_new_privileges),
+        no_new_privileges: privileges.no_new_privileges,
         cap_add: spec.cap_add.clone(),
         cap_drop: spec.cap_drop.clone(),
         sysctls: spec.sysctls.clone(),
@@ -76,19 +91,115 @@ pub fn container_config(
         resources: resources(task.spec.limits()),
         extra_hosts: spec.hosts.clone(),
         dns: dns(spec),
-        log: log(task.spec.log_driver.as_ref())?,
+        log: super::logging::log(task.spec.log_driver.as_ref())?,
+        groups: spec.groups.clone(),
+        init: spec.init == Some(true),
+        tty: spec.tty,
+        open_stdin: spec.open_stdin,
+        healthcheck: spec.healthcheck.as_ref().map(healthcheck),
+        devices: spec.devices.iter().map(device).collect(),
+        privileged: spec.privileged,
+        seccomp: seccomp(privileges.seccomp.as_ref())?,
+        apparmor: match privileges.apparmor {
+            Some(AppArmorMode::Disabled) => Some("unconfined".into()),
+            Some(AppArmorMode::Default) | None => None,
+        },
+        selinux: privileges.selinux.as_ref().and_then(selinux),
+        injects: false,
     })
 }
 
-fn unsupported(spec: &ContainerSpec) -> Result<(), CreateError> {
-    let asked = [
-        (!spec.groups.is_empty(), "a list of supplementary groups"),
-        (spec.init == Some(true), "an init process in the container"),
-    ];
-    match asked.into_iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(CreateError::Unsupported(what)),
-        None => Ok(()),
+/// What is not allowed here, or not built.
+fn check(spec: &ContainerSpec, node: &NodeContext) -> Result<(), CreateError> {
+    let asks = match (spec.privileged, spec.devices.is_empty()) {
+        (true, _) => Some("privileges"),
+        (false, false) => Some("devices of the host"),
+        (false, true) => None,
+    };
+    if let Some(what) = asks.filter(|_| !node.allows_privileged) {
+        return invalid(format!(
+            "this node does not allow services to ask for {what}: start its daemon with \
+             --allow-privileged-services (or \"allow-privileged-services\": true in its configuration file)"
+        ));
     }
+    let isolation = spec.isolation.to_ascii_lowercase();
+    if !matches!(isolation.as_str(), "" | "default") {
+        return invalid(format!(
+            "invalid isolation ({}): only \"default\" is supported on Linux",
+            spec.isolation
+        ));
+    }
+    Ok(())
+}
+
+/// Docker's variables for generic resources: `DOCKER_RESOURCE_GPU=a,b`, or a number.
+fn resource_variables(resources: &[GenericResource]) -> Vec<String> {
+    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for resource in resources {
+        let value = match &resource.value {
+            GenericValue::Discrete(number) => number.to_string(),
+            GenericValue::Named(name) => name.clone(),
+        };
+        kinds.entry(&resource.kind).or_default().push(value);
+    }
+    let variable = |(kind, values): (&str, Vec<String>)| {
+        format!(
+            "DOCKER_RESOURCE_{}={}",
+            kind.to_uppercase(),
+            values.join(",")
+        )
+    };
+    kinds.into_iter().map(variable).collect()
+}
+
+fn healthcheck(check: &Healthcheck) -> HealthConfig {
+    HealthConfig {
+        test: check.test.clone(),
+        interval: check.interval,
+        timeout: check.timeout,
+        start_period: check.start_period,
+        start_interval: check.start_interval,
+        retries: check.retries,
+    }
+}
+
+/// A device without a path inside, or without permissions, gets Docker's defaults.
+fn device(device: &Device) -> DeviceConfig {
+    let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
+    DeviceConfig {
+        host: device.host_path.clone().into(),
+        container: or(&device.container_path, &device.host_path).into(),
+        permissions: or(&device.permissions, "rwm"),
+    }
+}
+
+fn seccomp(option: Option<&SeccompOption>) -> Result<SeccompConfig, CreateError> {
+    Ok(match option {
+        None | Some(SeccompOption::Default) => SeccompConfig::Default,
+        Some(SeccompOption::Unconfined) => SeccompConfig::Unconfined,
+        Some(SeccompOption::Custom(profile)) => match String::from_utf8(profile.clone()) {
+            Ok(profile) => SeccompConfig::Custom(profile),
+            Err(_) => return invalid("the seccomp profile is no text"),
+        },
+    })
+}
+
+/// Parts that are not given are those of the usual policy of containers.
+fn selinux(context: &SelinuxContext) -> Option<String> {
+    let parts = [
+        (&context.user, "system_u"),
+        (&context.role, "system_r"),
+        (&context.kind, "container_t"),
+        (&context.level, "s0"),
+    ];
+    if context.disable || parts.iter().all(|(part, _)| part.is_empty()) {
+        return None;
+    }
+    let parts = parts.map(|(part, default)| match part.as_str() {
+        "" => default.to_owned(),
+        part => part.to_owned(),
+    });
+    Some(parts.join(":"))
 }
 
 /// The system's labels win over the user's.
@@ -97,51 +208,13 @@ fn labels(task: &AssignedTask, node: &NodeContext) -> Labels {
     let system = [
         (TASK_LABEL, String::new()),
         (TASK_ID_LABEL, task.id.to_string()),
-        (TASK_NAME_LABEL, task_name(task)),
+        (TASK_NAME_LABEL, task_name(task, node)),
         (NODE_ID_LABEL, node.id.to_string()),
         (SERVICE_ID_LABEL, task.service.to_string()),
         (SERVICE_NAME_LABEL, task.service_name.to_string()),
     ];
     labels.extend(system.map(|(name, value)| (name.to_owned(), value)));
     labels
-}
-
-fn mounts(
-    mounts: &[Mount],
-    text: impl Fn(&str) -> Result<String, CreateError>,
-) -> Result<Vec<MountConfig>, CreateError> {
-    let convert = |mount: &Mount| {
-        let kind = match &mount.kind {
-            Kind::Bind(options) => bind(&text(&mount.source)?, options.as_ref()),
-            Kind::Tmpfs(options) => tmpfs(options.as_ref()),
-        };
-        Ok(MountConfig {
-            target: text(&mount.target)?.into(),
-            read_only: mount.read_only,
-            kind,
-        })
-    };
-    mounts.iter().map(convert).collect()
-}
-
-fn bind(source: &str, options: Option<&BindOptions>) -> MountKind {
-    let options = options.cloned().unwrap_or_default();
-    MountKind::Bind {
-        source: source.into(),
-        propagation: options.propagation,
-        recursive: !options.non_recursive,
-        create_source: options.create_mountpoint,
-    }
-}
-
-fn tmpfs(options: Option<&TmpfsOptions>) -> MountKind {
-    let options = options.cloned().unwrap_or_default();
-    MountKind::Tmpfs {
-        size: u64::try_from(options.size_bytes)
-            .ok()
-            .filter(|size| *size > 0),
-        mode: (options.mode != 0).then_some(options.mode),
-    }
 }
 
 fn ulimit(ulimit: &Ulimit) -> UlimitConfig {
@@ -181,52 +254,12 @@ fn dns(spec: &ContainerSpec) -> DnsConfig {
     }
 }
 
-fn log(driver: Option<&LogDriver>) -> Result<LogConfig, CreateError> {
-    let mut log = LogConfig::default();
-    let Some(driver) = driver else {
-        return Ok(log);
-    };
-    if !matches!(driver.name.as_str(), "" | "json-file") {
-        let text = format!(
-            "logger: no log driver named '{}' is registered (only json-file is)",
-            driver.name
-        );
-        return Err(CreateError::Invalid(text));
-    }
-    for (name, value) in &driver.options {
-        let invalid = || CreateError::Invalid(format!("invalid log option {name}={value}"));
-        match name.as_str() {
-            "max-size" => log.max_size = size(value).ok_or_else(invalid)?,
-            "max-file" => log.max_files = value.parse().map_err(|_| invalid())?,
-            _ => {
-                let text = format!("unknown log opt '{name}' for json-file log driver");
-                return Err(CreateError::Invalid(text));
-            }
-        }
-    }
-    Ok(log)
-}
-
-/// Docker's sizes: `10m`, `1.5k` are not both taken; whole numbers with a unit of 1024.
-fn size(text: &str) -> Option<u64> {
-    let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match &lower[digits.len()..] {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        _ => return None,
-    };
-    digits.trim().parse::<u64>().ok()?.checked_mul(unit)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use model::container::Privileges;
     use model::task::{NetworkAttachment, ResourceRequirements};
     use model::{DesiredState, TaskSpec};
-    use std::path::PathBuf;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -238,6 +271,7 @@ pub(super) mod tests {
                 architecture: "x86_64".into(),
                 os: "linux".into(),
             },
+            allows_privileged: false,
         }
     }
 
@@ -252,6 +286,8 @@ pub(super) mod tests {
             slot: 3,
             spec: Arc::new(spec),
             desired: DesiredState::Running,
+            generic: vec![],
+            registry_auth: None,
         }
     }
 
@@ -281,7 +317,7 @@ pub(super) mod tests {
                     memory_bytes: 64 << 20,
                     pids: 0,
                 }),
-                reservations: None,
+                ..ResourceRequirements::default()
             });
             spec.networks = vec![NetworkAttachment {
                 target: "host".into(),
@@ -317,73 +353,77 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn mounts_are_taken_over() {
+    fn generic_resources_are_variables() {
+        let mut task = task(|spec| spec.container.env = vec!["A=1".into()]);
+        let resource = |kind: &str, value| GenericResource {
+            kind: kind.into(),
+            value,
+        };
+        task.generic = vec![
+            resource("gpu", GenericValue::Named("a".into())),
+            resource("gpu", GenericValue::Named("b".into())),
+            resource("fpga", GenericValue::Discrete(3)),
+        ];
+        let env = container_config(&task, &node()).unwrap().env;
+        let expected = ["A=1", "DOCKER_RESOURCE_FPGA=3", "DOCKER_RESOURCE_GPU=a,b"];
+        assert_eq!(env, expected);
+    }
+
+    #[test]
+    fn security_options_are_taken_over() {
         let task = task(|spec| {
-            let mount = |kind, source: &str| Mount {
-                kind,
-                source: source.into(),
-                target: "/t".into(),
-                read_only: true,
-                consistency: String::new(),
-            };
-            let tmpfs = TmpfsOptions {
-                size_bytes: 4096,
-                mode: 0o700,
-            };
-            spec.container.mounts = vec![
-                mount(Kind::Bind(None), "/srv/{{.Task.Slot}}"),
-                mount(Kind::Tmpfs(Some(tmpfs)), ""),
-            ];
+            spec.container.privileges = Some(Privileges {
+                no_new_privileges: true,
+                selinux: Some(SelinuxContext {
+                    kind: "my_t".into(),
+                    ..SelinuxContext::default()
+                }),
+                seccomp: Some(SeccompOption::Custom(b"{}".to_vec())),
+                apparmor: Some(AppArmorMode::Disabled),
+            });
         });
-        let mounts = container_config(&task, &node()).unwrap().mounts;
-        let MountKind::Bind {
-            source,
-            recursive,
-            create_source,
-            ..
-        } = &mounts[0].kind
-        else {
-            panic!("{mounts:?}");
+        let config = container_config(&task, &node()).unwrap();
+        assert!(config.no_new_privileges);
+        assert_eq!(config.selinux.as_deref(), Some("system_u:system_r:my_t:s0"));
+        assert_eq!(config.seccomp, SeccompConfig::Custom("{}".into()));
+        assert_eq!(config.apparmor.as_deref(), Some("unconfined"));
+        let disabled = SelinuxContext {
+            disable: true,
+            ..SelinuxContext::default()
         };
-        assert_eq!(
-            (source, *recursive, *create_source),
-            (&PathBuf::from("/srv/3"), true, false)
-        );
-        let expected = MountKind::Tmpfs {
-            size: Some(4096),
-            mode: Some(0o700),
-        };
-        assert_eq!(mounts[1].kind, expected);
-        assert!(mounts[1].read_only);
+        assert_eq!(selinux(&disabled), None);
     }
 
     #[test]
-    fn log_options_are_read() {
-        let with = |name: &str, value: &str| {
-            let options = [(name.to_owned(), value.to_owned())].into();
-            let name = "json-file".into();
-            log(Some(&LogDriver { name, options }))
+    fn privileges_are_for_nodes_that_allow_them() {
+        let device = || Device {
+            host_path: "/dev/fuse".into(),
+            container_path: String::new(),
+            permissions: String::new(),
         };
-        assert_eq!(with("max-size", "20m").unwrap().max_size, 20 << 20);
-        assert_eq!(with("max-file", "7").unwrap().max_files, 7);
-        assert!(with("max-size", "many").is_err());
-        assert!(with("nope", "1").is_err());
-        let text = refused(|spec| {
-            let (name, options) = ("syslog".into(), Labels::new());
-            spec.log_driver = Some(LogDriver { name, options });
+        let text = refused(|spec| spec.container.privileged = true);
+        assert!(text.contains("--allow-privileged-services"), "{text}");
+        let text = refused(|spec| spec.container.devices = vec![device()]);
+        assert!(text.contains("devices of the host"), "{text}");
+        let allowed = NodeContext {
+            allows_privileged: true,
+            ..node()
+        };
+        let task = task(|spec| {
+            spec.container.privileged = true;
+            spec.container.devices = vec![device()];
         });
-        assert!(text.contains("syslog"), "{text}");
+        let config = container_config(&task, &allowed).unwrap();
+        assert!(config.privileged);
+        let device = &config.devices[0];
+        assert_eq!(device.container, device.host);
+        assert_eq!(device.permissions, "rwm");
     }
 
     #[test]
-    fn what_is_not_built_is_refused() {
-        let groups = refused(|spec| spec.container.groups = vec!["wheel".into()]);
-        assert_eq!(
-            groups,
-            "a list of supplementary groups is not supported yet"
-        );
-        let init = refused(|spec| spec.container.init = Some(true));
-        assert!(init.contains("init"), "{init}");
+    fn nonsense_is_refused() {
+        let isolation = refused(|spec| spec.container.isolation = "hyperv".into());
+        assert!(isolation.contains("hyperv"), "{isolation}");
         let score = refused(|spec| spec.container.oom_score_adj = 2000);
         assert!(score.contains("[-1000, 1000]"), "{score}");
         let template = refused(|spec| spec.container.env = vec!["A={{.Nope}}".into()]);

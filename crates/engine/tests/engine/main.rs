@@ -6,3 +6,4 @@ mod life;
 mod restart;
 mod support;
 mod tasks;
+mod volumes;

@@ -65,6 +65,14 @@ impl Host {
         host
     }
 
+    /// Another image with the same content.
+    pub(crate) async fn import(&self, name: &str, changes: &[&str]) {
+        let tar = tokio::fs::File::open(self.path("image.tar")).await.unwrap();
+        let changes: Vec<String> = changes.iter().map(|change| (*change).into()).collect();
+        let imported = self.images.import(tar, Some(name), &changes, "");
+        imported.await.expect("it is imported");
+    }
+
     /// Opens the engine, again after [`Host::close`].
     pub(crate) async fn open(&mut self) {
         let config = EngineConfig {

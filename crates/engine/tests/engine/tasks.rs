@@ -1,17 +1,18 @@
 //! Containers of tasks, by task.
 
 use crate::support::{Host, IMAGE, in_time};
-use engine::task::{NodeContext, TASK_ID_LABEL};
+use engine::task::{NodeContext, Payloads, TASK_ID_LABEL};
 use engine::{Engine, Phase};
 use futures_util::StreamExt;
 use model::assignment::AssignedTask;
+use model::container::Mount;
 use model::logs::LogOptions;
 use model::task::Platform;
 use model::{DesiredState, TaskId, TaskSpec};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn task(id: &str, image: &str, script: &str) -> AssignedTask {
+pub(crate) fn task(id: &str, image: &str, script: &str) -> AssignedTask {
     let mut spec = TaskSpec::default();
     spec.container.image = image.into();
     spec.container.command = vec!["sh".into(), "-c".into()];
@@ -25,16 +26,27 @@ fn task(id: &str, image: &str, script: &str) -> AssignedTask {
         slot: 1,
         spec: Arc::new(spec),
         desired: DesiredState::Running,
+        generic: vec![],
+        registry_auth: None,
     }
 }
 
 async fn prepare(engine: &Engine, task: &AssignedTask) -> Result<(), engine::task::TaskError> {
+    prepare_with(engine, task, &Payloads::new()).await
+}
+
+pub(crate) async fn prepare_with(
+    engine: &Engine,
+    task: &AssignedTask,
+    payloads: &Payloads,
+) -> Result<(), engine::task::TaskError> {
     let node = NodeContext {
         id: "node1".into(),
         hostname: "box".into(),
         platform: Platform::default(),
+        allows_privileged: false,
     };
-    engine.prepare_task(task, &node).await
+    engine.prepare_task(task, &node, payloads, &|_| {}).await
 }
 
 #[tokio::test]
@@ -157,4 +169,41 @@ async fn a_node_that_leaves_its_cluster_keeps_other_containers() {
         .map(|c| c.record.config.name.clone())
         .collect();
     assert_eq!(left, ["own"]);
+}
+
+#[tokio::test]
+async fn a_task_asks_in_vain_for_what_the_node_does_not_allow() {
+    let host = Host::new().await;
+    let mut task = task("t1", IMAGE, "true");
+    let mut spec = (*task.spec).clone();
+    spec.container.privileged = true;
+    task.spec = Arc::new(spec);
+    let error = prepare(host.engine(), &task).await.unwrap_err();
+    assert!(error.permanent);
+    assert!(
+        error.message.contains("--allow-privileged-services"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_task_goes_with_it() {
+    let host = Host::new().await;
+    let mut task = task("t1", IMAGE, "true");
+    let mut spec = (*task.spec).clone();
+    let mount = |source: &str, target: &str| Mount {
+        kind: model::container::MountKind::Volume(None),
+        source: source.into(),
+        target: target.into(),
+        read_only: false,
+        consistency: String::new(),
+    };
+    spec.container.mounts = vec![mount("", "/own"), mount("data-{{.Task.Slot}}", "/kept")];
+    task.spec = Arc::new(spec);
+    prepare(host.engine(), &task).await.unwrap();
+    assert_eq!(host.engine().volumes().len(), 2);
+    host.engine().remove_task(&task.id).await.unwrap();
+    let left = host.engine().volumes();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].volume.name, "data-1");
 }
