@@ -117,6 +117,15 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Exit code in Docker's way from wait(2)'s status.
+pub(crate) fn exit_code(status: i32) -> i32 {
+    if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        128 + libc::WTERMSIG(status)
+    }
+}
+
 /// Field 22 of `/proc/PID/stat`: when the process started, in clock ticks since boot. `None` when
 /// it is gone.
 pub(crate) fn start_time(pid: i32) -> Option<u64> {
@@ -135,5 +144,13 @@ mod tests {
         assert!(first.is_some_and(|t| t > 0));
         assert_eq!(first, super::start_time(own));
         assert_eq!(super::start_time(i32::MAX), None);
+    }
+
+    #[test]
+    fn exit_codes_are_dockers() {
+        assert_eq!(super::exit_code(7 << 8), 7);
+        assert_eq!(super::exit_code(libc::SIGKILL), 137);
+        assert_eq!(super::exit_code(libc::SIGTERM), 143);
+        assert_eq!(super::exit_code(libc::SIGSEGV | 0x80), 139);
     }
 }

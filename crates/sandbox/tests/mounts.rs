@@ -60,7 +60,7 @@ async fn binds_and_host_files() {
 async fn tmpfs() {
     let mut host = Host::new().await;
     let mut spec = host.shell(
-        "grep -E ' /(t|u) ' /proc/self/mounts; stat -c %a /t /u /tmp; head -c 200000 /dev/zero > /t/big; wc -c < /t/big",
+        "grep -E ' /(t|u) ' /proc/self/mounts; stat -c %a /t /u /tmp; head -c 200000 /dev/zero 2>/dev/null > /t/big; wc -c < /t/big",
     );
     let tmpfs = |target: &str, size, mode, options: &[&str]| Mount::Tmpfs {
         target: target.into(),
@@ -229,6 +229,60 @@ async fn later_mounts_of_the_host_arrive_only_with_slave() {
     assert_eq!(
         common::output(&spec),
         "ready\n/private/below:\n\n/slave/below:\nfile\n"
+    );
+}
+
+#[tokio::test]
+async fn read_only_binds_and_the_mounts_below_them() {
+    let mut host = Host::new().await;
+    let outer = host.path("outer");
+    std::fs::create_dir(&outer).unwrap();
+    let _mounts = OwnMounts::new(&outer);
+    let below = outer.join("below");
+    std::fs::create_dir(&below).unwrap();
+    run("mount", &["-t", "tmpfs", "tmpfs", below.to_str().unwrap()]);
+    let with = |mode: ReadOnlyRecursion, propagation: Propagation| {
+        let mut mount = bind(&outer, "/outer", true);
+        if let Mount::Bind {
+            readonly_recursive,
+            propagation: travel,
+            ..
+        } = &mut mount
+        {
+            (*readonly_recursive, *travel) = (mode, propagation);
+        }
+        mount
+    };
+    use ReadOnlyRecursion::{Force, IfPossible, Off};
+    for (mode, propagation, writable) in [
+        (IfPossible, Propagation::Rprivate, ""),
+        (IfPossible, Propagation::Private, ""),
+        (Force, Propagation::Rprivate, ""),
+        (Off, Propagation::Rprivate, "below\n"),
+        (Off, Propagation::Private, "below\n"),
+    ] {
+        let mut spec = host.shell(
+            "touch /outer/x 2>/dev/null && echo outer; touch /outer/below/x 2>/dev/null && echo below; true",
+        );
+        spec.mounts.push(with(mode, propagation));
+        assert_eq!(
+            host.output(&spec).await,
+            writable,
+            "{mode:?} {propagation:?}"
+        );
+    }
+    let mut spec = host.shell("true");
+    let mut mount = bind(&outer, "/outer", false);
+    if let Mount::Bind {
+        readonly_recursive, ..
+    } = &mut mount
+    {
+        *readonly_recursive = Force;
+    }
+    spec.mounts.push(mount);
+    assert_eq!(
+        host.start_error(&spec).await.to_string(),
+        "mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive"
     );
 }
 

@@ -125,7 +125,7 @@ async fn environment_and_working_directory() {
 async fn wrong_specs_are_refused_in_words() {
     let mut host = Host::new().await;
     let mut spec = host.shell("true");
-    spec.init = true;
+    spec.cwd = "tmp".into();
     let error = host.start_error(&spec).await;
     assert!(matches!(error, StartError::InvalidSpec(_)), "{error:?}");
     let mut spec = host.shell("true");

@@ -14,13 +14,38 @@ const READ: u32 = 2;
 const WRITE: u32 = 4;
 const ANY_ACCESS: u32 = MKNOD | READ | WRITE;
 
+/// What a container may do with devices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DeviceAccess<'a> {
+    /// Docker's default list.
+    Default,
+    /// These, too.
+    More(&'a [Rule]),
+    /// Whatever the groups above allow.
+    All,
+}
+
 /// Devices that may be used; `None` stands for any number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     kind: u32,
     major: Option<u32>,
     minor: Option<u32>,
     access: u32,
+}
+
+impl Rule {
+    /// For one device; `permissions` are letters of `rwm`.
+    pub(crate) fn device(block: bool, major: u32, minor: u32, permissions: &str) -> Rule {
+        let letters = [('r', READ), ('w', WRITE), ('m', MKNOD)];
+        let asked = letters.iter().filter(|(l, _)| permissions.contains(*l));
+        Rule {
+            kind: if block { BLOCK } else { CHARACTER },
+            major: Some(major),
+            minor: Some(minor),
+            access: asked.fold(0, |access, (_, bit)| access | bit),
+        }
+    }
 }
 
 const fn usable(major: u32, minor: Option<u32>) -> Rule {
@@ -187,9 +212,18 @@ fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
     Ok(result as i32)
 }
 
-/// Loads the program once; it is attached to each container's group.
+/// Loads the program for Docker's default list once; it is attached to each container's group.
 pub(crate) fn load() -> io::Result<OwnedFd> {
-    let program = program(ALLOWED);
+    load_program(&program(ALLOWED))
+}
+
+/// Restricts one group to the default list and `more`.
+pub(super) fn restrict(group: &OwnedFd, more: &[Rule]) -> io::Result<()> {
+    let program = load_program(&program(&[ALLOWED, more].concat()))?;
+    attach(&program, group)
+}
+
+fn load_program(program: &[Instruction]) -> io::Result<OwnedFd> {
     let attributes = LoadAttributes {
         kind: BPF_PROG_TYPE_CGROUP_DEVICE,
         instruction_count: u32::try_from(program.len()).map_err(io::Error::other)?,
@@ -223,8 +257,12 @@ mod tests {
 
     /// A small interpreter of the instructions that [`program`] emits.
     fn run(kind: u32, access: u32, major: u32, minor: u32) -> bool {
+        run_with(ALLOWED, kind, access, (major, minor))
+    }
+
+    fn run_with(rules: &[Rule], kind: u32, access: u32, (major, minor): (u32, u32)) -> bool {
         let context = [access << 16 | kind, major, minor];
-        let program = program(ALLOWED);
+        let program = program(rules);
         let (mut registers, mut pc) = ([0u64; 11], 0);
         loop {
             let i = program[pc];
@@ -257,6 +295,22 @@ mod tests {
         assert!(!run(CHARACTER, READ, 1, 1));
         assert!(!run(CHARACTER, WRITE, 10, 229));
         assert!(!run(BLOCK, READ, 1, 3));
+    }
+
+    #[test]
+    fn asked_devices_come_on_top() {
+        let more = [
+            Rule::device(true, 7, 3, "r"),
+            Rule::device(false, 10, 229, "rwm"),
+        ];
+        let rules = [ALLOWED, &more].concat();
+        assert!(run_with(&rules, BLOCK, READ, (7, 3)));
+        assert!(!run_with(&rules, BLOCK, READ | WRITE, (7, 3)));
+        assert!(!run_with(&rules, BLOCK, READ, (7, 4)));
+        assert!(run_with(&rules, CHARACTER, READ | WRITE, (10, 229)));
+        assert!(run_with(&rules, CHARACTER, READ, (1, 3)));
+        assert!(!run_with(&rules, CHARACTER, READ, (10, 200)));
+        assert_eq!(more[0].to_string(), "b 7:3 r");
     }
 
     #[test]

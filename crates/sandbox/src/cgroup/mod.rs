@@ -9,6 +9,7 @@ mod v1;
 mod v2;
 mod values;
 
+pub(crate) use devices::{DeviceAccess, Rule as DeviceRule};
 pub(crate) use group::Group;
 pub(crate) use layout::{Layout, V1Controller};
 pub(crate) use v2::prepare;
@@ -42,6 +43,10 @@ pub(crate) enum CgroupError {
     NoDevices,
     #[error("cannot load the program that restricts devices: {0}")]
     DeviceProgram(#[source] std::io::Error),
+    #[error(
+        "the device \"{rule}\" cannot be allowed: the cgroup of this host's daemon does not allow it"
+    )]
+    DeviceNotOurs { rule: String },
 }
 
 impl CgroupError {
@@ -72,19 +77,43 @@ fn write_limit(group: &Path, file: &values::ControlFile) -> Result<(), CgroupErr
 }
 
 /// Called by the container's first process: makes the v1 groups, sets all limits and enters.
-/// The v2 group was made, and entered, by the supervisor.
+/// The v2 group was made, and entered, by the supervisor, which has restricted it to the default
+/// devices where v1 does not and no others were asked for.
 pub(crate) fn enter(
     layout: &Layout,
     group: &Group,
     resources: &Resources,
+    devices: DeviceAccess<'_>,
 ) -> Result<(), CgroupError> {
     let limits = values::limits(layout, resources)?;
     for (controller, root) in layout.v1() {
-        v1::enter(controller, root, group, &limits)?;
+        v1::enter(controller, root, group, &limits, devices)?;
     }
     if let Some(path) = group.v2_path(layout) {
         for file in &limits.v2 {
             write_limit(&path, file)?;
+        }
+        if let DeviceAccess::More(more) = devices
+            && layout.v1_root(V1Controller::Devices).is_none()
+        {
+            let directory = std::fs::File::open(&path);
+            let directory = directory.map_err(|e| CgroupError::file("open", &path, e))?;
+            devices::restrict(&directory.into(), more).map_err(CgroupError::DeviceProgram)?;
+        }
+    }
+    Ok(())
+}
+
+/// Called by a process that joins a container which runs: enters its v1 groups. The v2 group was
+/// entered by the clone.
+pub(crate) fn join(layout: &Layout, group: &Group) -> Result<(), CgroupError> {
+    for (_, root) in layout.v1() {
+        let path = group.path(root).join("tasks");
+        match write(&path, "0") {
+            // A hierarchy in which the container has no group of its own.
+            Err(CgroupError::File { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound => {}
+            other => other?,
         }
     }
     Ok(())

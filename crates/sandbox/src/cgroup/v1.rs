@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::group::create;
 use super::values::Limits;
-use super::{CgroupError, Group, V1Controller, devices, write, write_limit};
+use super::{CgroupError, DeviceAccess, Group, V1Controller, devices, write, write_limit};
 
 /// Makes the container's group in one hierarchy, sets its limits and enters it.
 pub(super) fn enter(
@@ -14,6 +14,7 @@ pub(super) fn enter(
     root: &Path,
     group: &Group,
     limits: &Limits,
+    devices: DeviceAccess<'_>,
 ) -> Result<(), CgroupError> {
     let path = group.path(root);
     let parent = path.parent().unwrap_or(root);
@@ -30,7 +31,7 @@ pub(super) fn enter(
     make(&path)?;
     match controller {
         V1Controller::Cpuset => copy_cpuset(parent, &path)?,
-        V1Controller::Devices => restrict_devices(&path)?,
+        V1Controller::Devices => restrict_devices(&path, devices)?,
         _ => {}
     }
     for (_, file) in limits.v1.iter().filter(|(c, _)| *c == controller) {
@@ -78,7 +79,13 @@ fn copy_cpuset(from: &Path, to: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
-fn restrict_devices(path: &Path) -> Result<(), CgroupError> {
+/// A new group has what its parent has.
+fn restrict_devices(path: &Path, access: DeviceAccess<'_>) -> Result<(), CgroupError> {
+    let more = match access {
+        DeviceAccess::Default => &[],
+        DeviceAccess::More(more) => more,
+        DeviceAccess::All => return Ok(()),
+    };
     write(&path.join("devices.deny"), "a")?;
     let path = path.join("devices.allow");
     let error = |source| CgroupError::file("write", &path, source);
@@ -87,6 +94,15 @@ fn restrict_devices(path: &Path) -> Result<(), CgroupError> {
         match file.write_all(rule.to_string().as_bytes()) {
             // The parent allows less than we do: that must stay so.
             Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other.map_err(error)?,
+        }
+    }
+    for rule in more {
+        let rule = rule.to_string();
+        match file.write_all(rule.as_bytes()) {
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(CgroupError::DeviceNotOurs { rule });
+            }
             other => other.map_err(error)?,
         }
     }

@@ -175,19 +175,26 @@ pub(crate) fn resolve(
 fn parse(names: &[String]) -> Result<(bool, CapabilitySet), String> {
     let (mut all, mut set) = (false, CapabilitySet::default());
     for name in names {
-        let upper = name.trim().to_ascii_uppercase();
-        let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        if short == "ALL" {
+        if short(name) == "ALL" {
             all = true;
             continue;
         }
-        let bit = NAMES
-            .iter()
-            .position(|known| *known == short)
-            .ok_or_else(|| format!("unknown capability: \"{name}\""))?;
-        set.0 |= 1 << bit;
+        let one = by_name(name).ok_or_else(|| format!("unknown capability: \"{name}\""))?;
+        set.0 |= one.0;
     }
     Ok((all, set))
+}
+
+fn short(name: &str) -> String {
+    let upper = name.trim().to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+}
+
+/// The set of one capability; with or without `CAP_`.
+pub(crate) fn by_name(name: &str) -> Option<CapabilitySet> {
+    let short = short(name);
+    let bit = NAMES.iter().position(|known| *known == short)?;
+    Some(CapabilitySet(1 << bit))
 }
 
 /// What this process may give away: its permitted set, as far as it is in its bounding set.

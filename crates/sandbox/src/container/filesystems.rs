@@ -12,6 +12,7 @@ use rustix::mount::MountAttrFlags;
 use super::error::{Context, SetupError};
 use super::root::{Root, attach, clone_mount, new_mount, stat};
 use crate::cgroup::Layout;
+use crate::spec::ContainerSpec;
 use crate::sys::{self, MountAttributes};
 
 /// Size of `/dev` itself, which holds only nodes.
@@ -71,6 +72,8 @@ const READONLY: [&str; 5] = [
 pub(super) struct Mounted {
     /// Root of the container's own `/proc`.
     pub(super) proc: OwnedFd,
+    /// Root of the container's own `/dev`.
+    pub(super) dev: OwnedFd,
     /// The node `/dev/null` that we made, to put over masked files.
     null: OwnedFd,
     /// An empty file system that masks directories; made when the first one comes.
@@ -80,9 +83,13 @@ pub(super) struct Mounted {
 /// Mounts `/proc`, `/dev` with what is in it, `/sys` and the cgroups.
 pub(super) fn mount_all(
     root: &Root,
-    shm_size: u64,
+    spec: &ContainerSpec,
     layout: &Layout,
 ) -> Result<Mounted, SetupError> {
+    let kernel_own = match spec.privileged {
+        true => NOSUID | NODEV | NOEXEC,
+        false => NOSUID | NODEV | NOEXEC | RDONLY,
+    };
     let proc = mount(root, "/proc", "proc", &[], NOSUID | NODEV | NOEXEC)?;
     let dev = mount(
         root,
@@ -99,14 +106,15 @@ pub(super) fn mount_all(
         ("gid", TTY_GROUP),
     ];
     mount(root, "/dev/pts", "devpts", &pts, NOSUID | NOEXEC)?;
-    let size = shm_size.to_string();
+    let size = spec.shm_size.to_string();
     let shm = [("mode", "1777"), ("size", size.as_str())];
     mount(root, "/dev/shm", "tmpfs", &shm, NOSUID | NODEV | NOEXEC)?;
     mount(root, "/dev/mqueue", "mqueue", &[], NOSUID | NODEV | NOEXEC)?;
-    mount(root, "/sys", "sysfs", &[], NOSUID | NODEV | NOEXEC | RDONLY)?;
-    mount_cgroups(root, layout)?;
+    mount(root, "/sys", "sysfs", &[], kernel_own)?;
+    mount_cgroups(root, layout, kernel_own)?;
     Ok(Mounted {
         proc,
+        dev,
         null,
         empty: OnceCell::new(),
     })
@@ -144,9 +152,12 @@ fn fill_dev(dev: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(dev, "null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Read-only; the container's cgroup namespace makes its own group their root.
-fn mount_cgroups(root: &Root, layout: &Layout) -> Result<(), SetupError> {
-    let attributes = NOSUID | NODEV | NOEXEC | RDONLY;
+/// The container's cgroup namespace makes its own group their root.
+fn mount_cgroups(
+    root: &Root,
+    layout: &Layout,
+    attributes: MountAttrFlags,
+) -> Result<(), SetupError> {
     let mut names = Vec::new();
     for (controller, hierarchy) in layout.v1() {
         let name = hierarchy.file_name().and_then(|name| name.to_str());

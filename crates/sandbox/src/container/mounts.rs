@@ -8,7 +8,7 @@ use rustix::mount::{MountAttrFlags, OpenTreeFlags};
 
 use super::error::{Context, SetupError};
 use super::root::{Kind, Root, attach, new_mount, stat};
-use crate::spec::{ContainerSpec, Mount, Propagation};
+use crate::spec::{ContainerSpec, Mount, Propagation, ReadOnlyRecursion};
 use crate::sys::{self, MountAttributes};
 
 /// A mount whose source is at hand.
@@ -22,9 +22,18 @@ enum Source {
     Bind {
         mount: OwnedFd,
         kind: Kind,
-        attributes: MountAttributes,
+        options: BindOptions,
     },
     Tmpfs(Tmpfs),
+}
+
+/// What a bind becomes.
+#[derive(Clone, Copy)]
+struct BindOptions {
+    readonly: bool,
+    below: ReadOnlyRecursion,
+    recursive: bool,
+    propagation: Propagation,
 }
 
 /// Opens all sources on the host, before the host's mounts are cut off: only now they still belong
@@ -39,13 +48,13 @@ pub(super) fn prepare(spec: &ContainerSpec) -> Result<Vec<Prepared>, SetupError>
     let mut prepared = Vec::new();
     for (target, source) in files {
         if let Some(source) = source {
-            prepared.push(bind(
-                source,
-                Path::new(target),
-                false,
-                false,
-                Propagation::Rprivate,
-            )?);
+            let options = BindOptions {
+                readonly: false,
+                below: ReadOnlyRecursion::Off,
+                recursive: false,
+                propagation: Propagation::Rprivate,
+            };
+            prepared.push(bind(source, Path::new(target), options)?);
         }
     }
     for mount in &spec.mounts {
@@ -56,8 +65,16 @@ pub(super) fn prepare(spec: &ContainerSpec) -> Result<Vec<Prepared>, SetupError>
                 readonly,
                 recursive,
                 propagation,
-                readonly_recursive: _,
-            } => bind(source, target, *readonly, *recursive, *propagation)?,
+                readonly_recursive,
+            } => {
+                let options = BindOptions {
+                    readonly: *readonly,
+                    below: *readonly_recursive,
+                    recursive: *recursive,
+                    propagation: *propagation,
+                };
+                bind(source, target, options)?
+            }
             Mount::Tmpfs {
                 target,
                 size,
@@ -75,15 +92,9 @@ pub(super) fn prepare(spec: &ContainerSpec) -> Result<Vec<Prepared>, SetupError>
     Ok(prepared)
 }
 
-fn bind(
-    source: &Path,
-    target: &Path,
-    readonly: bool,
-    recursive: bool,
-    propagation: Propagation,
-) -> Result<Prepared, SetupError> {
+fn bind(source: &Path, target: &Path, options: BindOptions) -> Result<Prepared, SetupError> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive {
+    if options.recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     let mount = match rustix::mount::open_tree(CWD, source, flags) {
@@ -100,19 +111,56 @@ fn bind(
         FileType::Directory => Kind::Directory,
         _ => Kind::File,
     };
-    let (flag, whole_tree) = propagation_flag(propagation);
     Ok(Prepared {
         target: target.to_owned(),
         source: Source::Bind {
             mount,
             kind,
-            attributes: MountAttributes {
-                readonly,
-                propagation: flag,
-                recursive: recursive && (whole_tree || readonly),
-            },
+            options,
         },
     })
+}
+
+impl BindOptions {
+    /// Changes the detached mounts.
+    fn apply(self, mount: BorrowedFd<'_>) -> std::io::Result<()> {
+        let (propagation, whole_tree) = propagation_flag(self.propagation);
+        let travel = MountAttributes {
+            propagation,
+            recursive: self.recursive && whole_tree,
+            ..MountAttributes::default()
+        };
+        if !self.readonly {
+            return sys::mount_setattr(mount, travel);
+        }
+        let readonly = MountAttributes {
+            readonly: true,
+            recursive: self.recursive && self.below != ReadOnlyRecursion::Off,
+            ..MountAttributes::default()
+        };
+        if readonly.recursive == travel.recursive {
+            // Docker's default: both in one call.
+            let both = MountAttributes {
+                readonly: true,
+                ..travel
+            };
+            match sys::mount_setattr(mount, both) {
+                Err(_) if self.below == ReadOnlyRecursion::IfPossible => {}
+                other => return other,
+            }
+        }
+        sys::mount_setattr(mount, travel)?;
+        match sys::mount_setattr(mount, readonly) {
+            Err(_) if self.below == ReadOnlyRecursion::IfPossible => {
+                let top = MountAttributes {
+                    recursive: false,
+                    ..readonly
+                };
+                sys::mount_setattr(mount, top)
+            }
+            other => other,
+        }
+    }
 }
 
 fn propagation_flag(propagation: Propagation) -> (u64, bool) {
@@ -145,11 +193,12 @@ impl Prepared {
             Source::Bind {
                 mount,
                 kind,
-                attributes,
+                options,
             } => {
                 let target = root.target(&self.target, kind)?;
                 check_target(target.as_fd())?;
-                sys::mount_setattr(mount.as_fd(), attributes)
+                options
+                    .apply(mount.as_fd())
                     .context(|| "cannot set its options")?;
                 attach(mount.as_fd(), target.as_fd()).context(|| match kind {
                     Kind::Directory => "the source is a directory",
@@ -201,6 +250,20 @@ pub(crate) fn validate(spec: &ContainerSpec) -> Result<(), String> {
                 return Err(format!(
                     "the bind source \"{}\" is not an absolute path",
                     source.display()
+                ));
+            }
+            Mount::Bind {
+                readonly,
+                recursive,
+                readonly_recursive: ReadOnlyRecursion::Force,
+                ..
+            } if !readonly || !recursive => {
+                let other = match readonly {
+                    false => "!ReadOnly",
+                    true => "BindOptions.NonRecursive",
+                };
+                return Err(format!(
+                    "mount options conflict: {other} && BindOptions.ReadOnlyForceRecursive"
                 ));
             }
             Mount::Tmpfs {

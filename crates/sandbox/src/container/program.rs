@@ -15,12 +15,12 @@ use crate::spec::ContainerSpec;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The environment with what Docker adds when it is absent.
-pub(super) fn environment(spec: &ContainerSpec, home: &str) -> Vec<String> {
+pub(super) fn environment(spec: &ContainerSpec, asked: &[String], home: &str) -> Vec<String> {
     let has = |name: &str| {
         let value = |entry: &String| entry.strip_prefix(name)?.strip_prefix('=').map(str::len);
-        spec.env.iter().find_map(value)
+        asked.iter().find_map(value)
     };
-    let mut env = Vec::with_capacity(spec.env.len() + 3);
+    let mut env = Vec::with_capacity(asked.len() + 4);
     if has("PATH").is_none() {
         env.push(format!("PATH={DEFAULT_PATH}"));
     }
@@ -28,8 +28,10 @@ pub(super) fn environment(spec: &ContainerSpec, home: &str) -> Vec<String> {
         env.push(format!("HOSTNAME={}", spec.hostname));
     }
     let no_home = has("HOME").is_none_or(|length| length == 0);
-    let kept = spec
-        .env
+    if spec.tty && has("TERM").is_none() {
+        env.push("TERM=xterm".into());
+    }
+    let kept = asked
         .iter()
         .filter(|entry| !(no_home && entry.as_str() == "HOME="));
     env.extend(kept.cloned());

@@ -20,11 +20,13 @@ pub(super) struct User {
     pub(super) home: String,
 }
 
-/// Resolves a user in the root that this process has entered.
-pub(super) fn resolve(user: &str) -> Result<User, SetupError> {
+/// Resolves a user, and groups that it gets on top, in the root that this process has entered.
+pub(super) fn resolve(user: &str, groups: &[String]) -> Result<User, SetupError> {
     let passwd = read("/etc/passwd").context(|| "cannot read the container's /etc/passwd")?;
     let group = read("/etc/group").context(|| "cannot read the container's /etc/group")?;
-    lookup(user, &passwd, &group).map_err(SetupError::new)
+    let mut user = lookup(user, &passwd, &group).map_err(SetupError::new)?;
+    add_groups(&mut user, groups, &group).map_err(SetupError::new)?;
+    Ok(user)
 }
 
 /// An absent file is an empty one. The image may have put something else than a file there: it must
@@ -134,6 +136,23 @@ fn find_group(name: &str, group: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("unable to find group {name}: no matching entries in group file"))
 }
 
+/// Docker's `--group-add`.
+fn add_groups(user: &mut User, names: &[String], group: &str) -> Result<(), String> {
+    for name in names {
+        let named = group_entries(group).find_map(|(known, gid, _)| (known == name).then_some(gid));
+        let number = match name.is_empty() {
+            true => None,
+            false => parse_id(name)?,
+        };
+        let unknown = || format!("Unable to find group {name}");
+        let gid = named.or(number).ok_or_else(unknown)?;
+        if !user.groups.contains(&gid) && user.groups.len() < MAX_GROUPS {
+            user.groups.push(gid);
+        }
+    }
+    Ok(())
+}
+
 /// A number within Linux's range, or `None` for a name.
 fn parse_id(text: &str) -> Result<Option<u32>, String> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -191,6 +210,22 @@ mod tests {
         assert_eq!(check("4242:29"), "4242:29 [29] /");
         assert_eq!(check(":29"), "0:29 [29] /root");
         assert_eq!(check("short"), "7:8 [8] /");
+    }
+
+    #[test]
+    fn groups_on_top() {
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            let mut user = lookup("web:77", PASSWD, GROUP).unwrap();
+            add_groups(&mut user, &names, GROUP).map(|()| user.groups)
+        };
+        assert_eq!(
+            check(&["audio", "4000", "77", "audio"]),
+            Ok(vec![77, 29, 4000])
+        );
+        assert_eq!(check(&["none"]), Err("Unable to find group none".into()));
+        assert_eq!(check(&[""]), Err("Unable to find group ".into()));
+        assert!(check(&["99999999999"]).is_err());
     }
 
     #[test]

@@ -10,23 +10,25 @@ use super::profile;
 use crate::container::capabilities::{Capability, CapabilitySet};
 
 /// Offsets in `struct seccomp_data`.
-const NR: u32 = 0;
-const ARCH: u32 = 4;
+pub(super) const NR: u32 = 0;
+pub(super) const ARCH: u32 = 4;
 /// Low half of the first argument (both architectures are little-endian).
 const ARG0_LOW: u32 = 16;
 
 /// `AUDIT_ARCH_*` of the native architecture.
 #[cfg(target_arch = "x86_64")]
-const NATIVE_ARCH: u32 = 0xc000_003e;
+pub(super) const NATIVE_ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const NATIVE_ARCH: u32 = 0xc000_00b7;
+pub(super) const NATIVE_ARCH: u32 = 0xc000_00b7;
 
-const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
-const JUMP_EQ: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const JUMP_GE: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
-const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+pub(super) const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+pub(super) const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
+pub(super) const JUMP_EQ: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+pub(super) const JUMP_GE: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+pub(super) const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+pub(super) const JUMP_GT: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
+pub(super) const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+pub(super) const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +62,10 @@ pub(crate) fn compile(capabilities: CapabilitySet) -> Vec<sock_filter> {
         statement(RETURN, Action::Unknown.return_value()),
         statement(LOAD, NR),
     ];
-    search(&ranges(&actions(capabilities)), &mut program);
+    let ranges = ranges(&actions(capabilities));
+    search(&ranges, &mut program, &|action, program| {
+        leaf(*action, program)
+    });
     program
 }
 
@@ -105,10 +110,15 @@ fn ranges(actions: &BTreeMap<c_long, Action>) -> Vec<(u32, Action)> {
     ranges
 }
 
-/// Emits a search tree whose leaves end the program.
-fn search(ranges: &[(u32, Action)], program: &mut Vec<sock_filter>) {
-    if let [(_, action)] = ranges {
-        leaf(*action, program);
+/// Emits a search tree over ranges of numbers, of which each starts where the last one ends; `leaf`
+/// emits what ends the program in one.
+pub(super) fn search<L>(
+    ranges: &[(u32, L)],
+    program: &mut Vec<sock_filter>,
+    leaf: &dyn Fn(&L, &mut Vec<sock_filter>),
+) {
+    if let [(_, last)] = ranges {
+        leaf(last, program);
         return;
     }
     let (left, right) = ranges.split_at(ranges.len() / 2);
@@ -117,9 +127,9 @@ fn search(ranges: &[(u32, Action)], program: &mut Vec<sock_filter>) {
     program.push(jump(JUMP_GE, right[0].0, 0, 1));
     let to_right = program.len();
     program.push(statement(JUMP, 0));
-    search(left, program);
+    search(left, program, leaf);
     program[to_right].k = (program.len() - to_right - 1) as u32;
-    search(right, program);
+    search(right, program, leaf);
 }
 
 fn leaf(action: Action, program: &mut Vec<sock_filter>) {
@@ -154,16 +164,17 @@ fn any_of(
     program.extend([otherwise, then]);
 }
 
-fn statement(code: u16, k: u32) -> sock_filter {
+pub(super) fn statement(code: u16, k: u32) -> sock_filter {
     jump(code, k, 0, 0)
 }
 
-fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
+pub(super) fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::interpreter::run;
     use super::*;
     use crate::container::capabilities::DEFAULT;
 
@@ -171,39 +182,8 @@ mod tests {
     const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
-    /// A small interpreter of the instructions that the compiler emits.
-    fn run(program: &[sock_filter], arch: u32, nr: u32, arg0: u64) -> u32 {
-        let (mut accumulator, mut pc) = (0, 0);
-        for _ in 0..10_000 {
-            let i = program[pc];
-            pc += 1;
-            let condition = match i.code {
-                RETURN => return i.k,
-                LOAD => {
-                    accumulator = match i.k {
-                        NR => nr,
-                        ARCH => arch,
-                        ARG0_LOW => arg0 as u32,
-                        other => panic!("load of offset {other}"),
-                    };
-                    continue;
-                }
-                JUMP => {
-                    pc += i.k as usize;
-                    continue;
-                }
-                JUMP_EQ => accumulator == i.k,
-                JUMP_GE => accumulator >= i.k,
-                JUMP_SET => accumulator & i.k != 0,
-                other => panic!("instruction {other:#x}"),
-            };
-            pc += if condition { i.jt } else { i.jf } as usize;
-        }
-        panic!("the program does not end")
-    }
-
     fn check(capabilities: CapabilitySet, call: c_long, arg0: u64) -> u32 {
-        run(&compile(capabilities), NATIVE_ARCH, call as u32, arg0)
+        run(&compile(capabilities), NATIVE_ARCH, call as u32, &[arg0])
     }
 
     fn with(capability: Capability) -> CapabilitySet {
@@ -217,7 +197,7 @@ mod tests {
             assert!(program.len() < 1000, "{} instructions", program.len());
             let expected = actions(capabilities);
             for number in 0..1000 {
-                let result = run(&program, NATIVE_ARCH, number, 0);
+                let result = run(&program, NATIVE_ARCH, number, &[]);
                 let wanted = match expected.get(&c_long::from(number)) {
                     Some(Action::Allow | Action::Personality | Action::Clone | Action::Socket) => {
                         ALLOW
@@ -235,10 +215,10 @@ mod tests {
     fn other_architectures_and_x32_do_not_exist() {
         let program = compile(DEFAULT);
         for arch in [0x4000_0003, 0x4000_0028, 0] {
-            assert_eq!(run(&program, arch, libc::SYS_read as u32, 0), ENOSYS);
+            assert_eq!(run(&program, arch, libc::SYS_read as u32, &[]), ENOSYS);
         }
-        assert_eq!(run(&program, NATIVE_ARCH, 0x4000_0000, 0), ENOSYS);
-        assert_eq!(run(&program, NATIVE_ARCH, u32::MAX, 0), ENOSYS);
+        assert_eq!(run(&program, NATIVE_ARCH, 0x4000_0000, &[]), ENOSYS);
+        assert_eq!(run(&program, NATIVE_ARCH, u32::MAX, &[]), ENOSYS);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::launch::Launched;
+use crate::container::Plan;
+use crate::container::console;
 use crate::container::{REPORT_EXEC, REPORT_FAILURE, error::START_FAILED};
 use crate::logfile::{LogWriter, Splitter, StreamName};
 use crate::protocol::{Refusal, RefusalKind};
@@ -16,9 +18,10 @@ use crate::sys;
 const MAX_REPORT: usize = 64 << 10;
 /// Reads of one stream before others have their turn.
 const READS_PER_TURN: u32 = 1;
-/// Reads of a stream whose container ended: more than a pipe holds (64 KiB), but an end, should a
-/// process outside of the container have got hold of its output and write on.
-const READS_AT_END: u32 = 64;
+/// Reads of a stream whose container ended: more than a pipe (64 KiB at once) or a terminal (640 KiB in
+/// pieces of 4 KiB) holds, but an end, should a process outside of the container have got hold of its
+/// output and write on.
+pub(super) const READS_AT_END: u32 = 256;
 
 /// Who waits for a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +39,15 @@ pub(super) struct Container {
 
 /// What a container has while its processes live.
 pub(super) struct Live {
+    /// Open as long as the container lives, if it asked for that.
+    _stdin: Option<OwnedFd>,
+    /// Or a terminal's master.
     stdout: Stream,
     stderr: Stream,
+    /// Through which the terminal's master comes; `None` after that.
+    console: Option<OwnedFd>,
+    /// For programs that join it.
+    pub(super) plan: Box<Plan>,
     pub(super) log: LogWriter,
     /// Until its program is executed.
     pub(super) start: Option<Start>,
@@ -75,21 +85,44 @@ pub(super) enum More {
 }
 
 impl Live {
-    pub(super) fn new(launched: Launched, log: LogWriter, asker: Asker) -> Live {
+    pub(super) fn new(launched: Launched, plan: Box<Plan>, log: LogWriter, asker: Asker) -> Live {
         let stream = |fd| Stream {
-            fd: Some(fd),
+            fd,
             splitter: Splitter::default(),
         };
+        let ends = launched.ends;
         Live {
-            stdout: stream(launched.stdout),
-            stderr: stream(launched.stderr),
+            _stdin: ends.stdin,
+            stdout: stream(ends.stdout),
+            stderr: stream(ends.stderr),
+            console: ends.console,
+            plan,
             log,
-            start: Some(Start {
-                asker,
-                report: Some(launched.report),
-                bytes: Vec::new(),
-            }),
+            start: Some(Start::new(asker, launched.report)),
         }
+    }
+
+    pub(super) fn console_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.console.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes the terminal's master as standard output. Returns what of the socket's is done: then take
+    /// it out of the poller, and call [`Live::end_console`].
+    pub(super) fn take_console(&mut self) -> More {
+        let Some(socket) = &self.console else {
+            return More::Ended;
+        };
+        match console::receive(socket.as_fd()) {
+            Ok(master) => self.stdout.fd = master,
+            Err(Errno::AGAIN | Errno::INTR) => return More::Later,
+            Err(error) => eprintln!("a container's terminal does not come: {error}"),
+        }
+        More::Ended
+    }
+
+    /// Closes the socket. Take it out of the poller before.
+    pub(super) fn end_console(&mut self) {
+        self.console = None;
     }
 
     /// The open descriptors, for the poller.
@@ -102,7 +135,7 @@ impl Live {
     }
 
     pub(super) fn report_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.start.as_ref()?.report.as_ref().map(AsFd::as_fd)
+        self.start.as_ref()?.report_fd()
     }
 
     /// Moves what a stream has to the log. At its end, call [`Live::end`].
@@ -166,6 +199,18 @@ impl Live {
 }
 
 impl Start {
+    pub(super) fn new(asker: Asker, report: OwnedFd) -> Start {
+        Start {
+            asker,
+            report: Some(report),
+            bytes: Vec::new(),
+        }
+    }
+
+    pub(super) fn report_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.report.as_ref().map(AsFd::as_fd)
+    }
+
     /// Reads the report as far as it is there. At its end, call [`Start::end`].
     pub(super) fn read(&mut self, scratch: &mut [u8]) -> More {
         let Some(report) = &self.report else {
@@ -208,15 +253,6 @@ impl Start {
     }
 }
 
-/// Exit code in Docker's way from wait(2)'s status.
-pub(super) fn exit_code(status: i32) -> i32 {
-    if libc::WIFEXITED(status) {
-        libc::WEXITSTATUS(status)
-    } else {
-        128 + libc::WTERMSIG(status)
-    }
-}
-
 /// The words for a set-up that ended without any.
 pub(super) fn silent_failure(status: i32, oom_killed: bool) -> Refusal {
     let message = if oom_killed {
@@ -226,7 +262,10 @@ pub(super) fn silent_failure(status: i32, oom_killed: bool) -> Refusal {
         let signal = libc::WTERMSIG(status);
         format!("the container's set-up was killed by signal {signal}")
     } else {
-        format!("the container's set-up ended with {}", exit_code(status))
+        format!(
+            "the container's set-up ended with {}",
+            sys::exit_code(status)
+        )
     };
     Refusal {
         kind: RefusalKind::SetupFailed,
@@ -263,13 +302,5 @@ mod tests {
         });
         assert_eq!(check(b"F\x7f\0\0\0no"), not_found);
         assert_eq!(check(b"EF\x7f\0\0\0no"), not_found);
-    }
-
-    #[test]
-    fn exit_codes_are_dockers() {
-        assert_eq!(exit_code(7 << 8), 7);
-        assert_eq!(exit_code(libc::SIGKILL), 137);
-        assert_eq!(exit_code(libc::SIGTERM), 143);
-        assert_eq!(exit_code(libc::SIGSEGV | 0x80), 139);
     }
 }

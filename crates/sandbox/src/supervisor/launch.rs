@@ -1,83 +1,95 @@
-//! Starting a container: what the supervisor itself does for it, all of which is quick.
+//! Starting a container, or a program in one: what the supervisor itself does for it, all of which is
+//! quick.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
-use libc::sock_filter;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags};
 
-use crate::cgroup::{self, Group, Layout};
+use crate::cgroup::{self, Group};
 use crate::container::capabilities::{self, CapabilitySet};
-use crate::container::{self, ChildStreams, Launch};
-use crate::container::{limits, mounts, program};
+use crate::container::{self, ChildStreams, FilterChoice, Host, Plan};
+use crate::container::{devices, exec, files, labels, limits, mounts, program};
 use crate::seccomp;
-use crate::spec::{ContainerSpec, Rootfs, Seccomp};
-use crate::sys::{self, Cloned};
+use crate::spec::{ContainerSpec, ExecSpec, Rootfs, Seccomp};
+use crate::sys::{self, Cloned, check};
 
 /// Docker's ids have 64 digits; file and cgroup names must stay plain.
 const MAX_ID: usize = 128;
 
-/// What all containers of this host have in common.
+/// What starts processes.
 pub(super) struct Launcher {
-    pub(super) layout: Layout,
+    pub(super) host: Host,
     /// Where v1 does not restrict devices.
     device_program: Option<OwnedFd>,
     /// What the supervisor itself has.
     available: CapabilitySet,
-    open_files: libc::rlimit,
-    /// The filter for Docker's default capabilities, compiled once.
-    default_filter: Vec<sock_filter>,
+    /// Whether containers cannot write to this executable, see `startup::seal`.
+    sealed: bool,
+    /// Our own.
+    pid_namespace: OwnedFd,
+    /// Children would be born in a container's PID namespace: the way back failed.
+    astray: Cell<bool>,
 }
 
 /// A container that sets itself up.
 pub(super) struct Launched {
     pub(super) pid: i32,
     pub(super) start_time: u64,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    pub(super) ends: Ends,
+    pub(super) report: OwnedFd,
+}
+
+/// The supervisor's ends of a container's streams.
+#[derive(Default)]
+pub(super) struct Ends {
+    /// Nothing is written to it: it only stays open.
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
+    /// Through which a terminal's master comes.
+    pub(super) console: Option<OwnedFd>,
+}
+
+/// A program that joins a container.
+pub(super) struct Joined {
+    pub(super) pid: i32,
+    pub(super) output: OwnedFd,
     pub(super) report: OwnedFd,
 }
 
 impl Launcher {
     pub(super) fn new(
-        layout: Layout,
+        host: Host,
         device_program: Option<OwnedFd>,
         available: CapabilitySet,
-        open_files: libc::rlimit,
-    ) -> Launcher {
-        Launcher {
-            layout,
+        sealed: bool,
+    ) -> io::Result<Launcher> {
+        Ok(Launcher {
+            host,
             device_program,
             available,
-            open_files,
-            default_filter: seccomp::compile(capabilities::DEFAULT),
-        }
+            sealed,
+            pid_namespace: File::open("/proc/self/ns/pid")?.into(),
+            astray: Cell::new(false),
+        })
     }
 
-    /// In words, what of the spec cannot be; otherwise its group and capabilities.
-    pub(super) fn check(&self, spec: &ContainerSpec) -> Result<(Group, CapabilitySet), String> {
+    /// In words, what of the spec cannot be; otherwise what its processes get.
+    pub(super) fn check(&self, spec: Box<ContainerSpec>) -> Result<Plan, String> {
         check_id(&spec.id)?;
-        if spec.init {
-            return Err("an init process (--init) is not supported yet".into());
-        }
-        let unbuilt = [
-            (spec.tty, "a terminal (--tty)"),
-            (spec.open_stdin, "an open standard input"),
-            (!spec.groups.is_empty(), "supplementary groups"),
-            (!spec.devices.is_empty(), "devices"),
-            (spec.privileged, "a privileged container"),
-            (spec.selinux_label.is_some(), "an SELinux label"),
-            (spec.apparmor_profile.is_some(), "an AppArmor profile"),
-            (!spec.files.is_empty(), "files (secrets and configs)"),
-            (
-                matches!(spec.seccomp, Seccomp::Custom(_)),
-                "a seccomp profile",
-            ),
-        ];
-        if let Some((_, what)) = unbuilt.into_iter().find(|(asked, _)| *asked) {
-            return Err(format!("{what} is not supported yet"));
+        if spec.init && !self.sealed {
+            return Err(
+                "an init (--init) is not possible: this kernel cannot protect its executable from \
+                 containers (Linux 5.12 can)"
+                    .into(),
+            );
         }
         let Rootfs::Overlay {
             lower,
@@ -89,91 +101,171 @@ impl Launcher {
             check_absolute(path)?;
         }
         check_absolute(spec.log.path())?;
-        program::validate(spec)?;
-        limits::validate(spec)?;
-        mounts::validate(spec)?;
+        program::validate(&spec)?;
+        limits::validate(&spec)?;
+        mounts::validate(&spec)?;
+        devices::validate(&spec)?;
+        files::validate(&spec)?;
+        labels::validate(&spec)?;
         let group = Group::new(&spec.cgroup_parent, &spec.id)?;
-        let capabilities = capabilities::resolve(&spec.cap_add, &spec.cap_drop, self.available)?;
-        Ok((group, capabilities))
+        let asked = capabilities::resolve(&spec.cap_add, &spec.cap_drop, self.available)?;
+        let capabilities = match spec.privileged {
+            true => self.available,
+            false => asked,
+        };
+        let filter = match &spec.seccomp {
+            Seccomp::Unconfined => FilterChoice::None,
+            Seccomp::Default if spec.privileged => FilterChoice::None,
+            Seccomp::Default => FilterChoice::Default,
+            Seccomp::Custom(json) => {
+                let filter = seccomp::compile_profile(json, capabilities)?;
+                FilterChoice::Custom(Rc::new(filter))
+            }
+        };
+        Ok(Plan {
+            spec,
+            group,
+            capabilities,
+            filter,
+        })
     }
 
     /// Clones the container's first process. When it fails nothing is left.
-    pub(super) fn launch(
-        &self,
-        spec: &ContainerSpec,
-        group: &Group,
-        capabilities: CapabilitySet,
-    ) -> Result<Launched, String> {
-        let directory = cgroup::prepare(&self.layout, group, self.device_program.as_ref())
+    pub(super) fn launch(&self, plan: &Plan) -> Result<Launched, String> {
+        let layout = &self.host.layout;
+        // Where more devices were asked for, the container's first process restricts its group itself.
+        let usual = plan.spec.devices.is_empty() && !plan.spec.privileged;
+        let device_program = self.device_program.as_ref().filter(|_| usual);
+        let directory = cgroup::prepare(layout, &plan.group, device_program)
             .map_err(|error| error.to_string())?;
-        let launched = self.clone(spec, group, capabilities, directory.as_ref());
+        let launched = self.clone(plan, directory.as_ref());
         launched.map_err(|error| {
             // The next container of this id finds and replaces what cannot be removed now.
-            let _ = group.remove(&self.layout);
+            let _ = plan.group.remove(layout);
             format!("cannot create the container's process: {error}")
         })
     }
 
-    fn clone(
-        &self,
-        spec: &ContainerSpec,
-        group: &Group,
-        capabilities: CapabilitySet,
-        directory: Option<&OwnedFd>,
-    ) -> io::Result<Launched> {
-        let (stdout, child_stdout) = pipe()?;
-        let (stderr, child_stderr) = pipe()?;
+    fn clone(&self, plan: &Plan, directory: Option<&OwnedFd>) -> io::Result<Launched> {
+        self.come_home()?;
         let (report, child_report) = pipe()?;
-        let streams = ChildStreams {
-            stdin: File::open("/dev/null")?.into(),
-            stdout: child_stdout,
-            stderr: child_stderr,
-            report: child_report,
-        };
-        let flags = container::clone_flags(spec.network);
+        let (ends, streams) = streams(&plan.spec, child_report)?;
+        let flags = container::clone_flags(plan.spec.network);
         // SAFETY: start-up made sure that there is one thread, and nothing here starts another.
         match unsafe { sys::clone3(flags, directory.map(AsFd::as_fd)) }? {
-            Cloned::Child => self.be_child(spec, group, capabilities, &streams),
+            Cloned::Child => container::run(&self.host, plan, &streams),
             Cloned::Parent(pid) => Ok(Launched {
                 pid,
                 // It is our child and not reaped yet, so it is in /proc even if it ended.
                 start_time: sys::start_time(pid).unwrap_or_default(),
-                stdout,
-                stderr,
+                ends,
                 report,
             }),
         }
     }
 
-    fn be_child(
-        &self,
-        spec: &ContainerSpec,
-        group: &Group,
-        capabilities: CapabilitySet,
-        streams: &ChildStreams,
-    ) -> ! {
-        // Other sets are compiled here, where the memory goes with the child.
-        let own_filter;
-        let filter = match &spec.seccomp {
-            Seccomp::Unconfined | Seccomp::Custom(_) => None,
-            Seccomp::Default if capabilities == capabilities::DEFAULT => {
-                Some(self.default_filter.as_slice())
-            }
-            Seccomp::Default => {
-                own_filter = seccomp::compile(capabilities);
-                Some(own_filter.as_slice())
-            }
+    /// Clones a process that joins the container whose first process is `first`, our child.
+    pub(super) fn join(&self, plan: &Plan, first: i32, exec: &ExecSpec) -> io::Result<Joined> {
+        self.come_home()?;
+        let (output, child_output) = pipe()?;
+        let (report, child_report) = pipe()?;
+        let first = Pid::from_raw(first).ok_or(io::ErrorKind::NotFound)?;
+        let first = rustix::process::pidfd_open(first, PidfdFlags::empty())?;
+        let directory = match plan.group.v2_path(&self.host.layout) {
+            Some(path) => Some(OwnedFd::from(File::open(path)?)),
+            None => None,
         };
-        let launch = Launch {
-            spec,
-            layout: &self.layout,
-            group,
-            capabilities,
-            filter,
-            open_files: self.open_files,
+        let streams = ChildStreams {
+            stdin: File::open("/dev/null")?.into(),
+            stdout: child_output.try_clone()?,
+            stderr: child_output,
+            report: child_report,
+            extra: Some(first.try_clone()?),
         };
-        container::run(&launch, streams)
+        // Only for our children: the one that is born now, and none after it.
+        enter_pid_namespace(first.as_fd())?;
+        self.astray.set(true);
+        // SAFETY: start-up made sure that there is one thread, and nothing here starts another.
+        let cloned = unsafe { sys::clone3(0, directory.as_ref().map(AsFd::as_fd)) };
+        if let Ok(Cloned::Child) = cloned {
+            exec::run(&self.host, plan, exec, &streams);
+        }
+        if let Err(error) = self.come_home() {
+            eprintln!("{error}");
+        }
+        match cloned? {
+            Cloned::Parent(pid) => Ok(Joined {
+                pid,
+                output,
+                report,
+            }),
+            Cloned::Child => unreachable!("the child has become a program"),
+        }
     }
+
+    /// Makes sure that children are born in our own PID namespace.
+    fn come_home(&self) -> io::Result<()> {
+        if self.astray.get() {
+            enter_pid_namespace(self.pid_namespace.as_fd()).map_err(|error| {
+                io::Error::other(format!(
+                    "cannot return to the host's PID namespace: {error}"
+                ))
+            })?;
+            self.astray.set(false);
+        }
+        Ok(())
+    }
+}
+
+/// Where the children of this process are born; `namespace` is one, or a process in it.
+fn enter_pid_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWPID) })?;
+    Ok(())
+}
+
+/// Both ends of what a container asked for.
+fn streams(spec: &ContainerSpec, report: OwnedFd) -> io::Result<(Ends, ChildStreams)> {
+    let null = || File::open("/dev/null").map(OwnedFd::from);
+    if spec.tty {
+        let flags = SocketFlags::CLOEXEC;
+        let kind = SocketType::SEQPACKET;
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let ends = Ends {
+            console: Some(ours),
+            ..Ends::default()
+        };
+        // Until the terminal is there.
+        let streams = ChildStreams {
+            stdin: null()?,
+            stdout: null()?,
+            stderr: null()?,
+            report,
+            extra: Some(theirs),
+        };
+        return Ok((ends, streams));
+    }
+    let (child_stdin, stdin) = match spec.open_stdin {
+        true => rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map(|(r, w)| (r, Some(w)))?,
+        false => (null()?, None),
+    };
+    let (stdout, child_stdout) = pipe()?;
+    let (stderr, child_stderr) = pipe()?;
+    let ends = Ends {
+        stdin,
+        stdout: Some(stdout),
+        stderr: Some(stderr),
+        console: None,
+    };
+    let streams = ChildStreams {
+        stdin: child_stdin,
+        stdout: child_stdout,
+        stderr: child_stderr,
+        report,
+        extra: None,
+    };
+    Ok((ends, streams))
 }
 
 fn check_id(id: &str) -> Result<(), String> {

@@ -7,7 +7,7 @@ use crate::spec::ContainerSpec;
 use crate::state::{ContainerState, Exit, Status};
 use crate::sys;
 
-use super::container::{Asker, Container, Live, More, Outcome, exit_code, silent_failure};
+use super::container::{Asker, Container, Live, More, Outcome, silent_failure};
 use super::poller::Token;
 use super::server::{Queued, Server};
 
@@ -20,21 +20,22 @@ impl Server {
             let Some(Queued { asker, spec }) = self.queue.pop_front() else {
                 return;
             };
-            if let Err(refusal) = self.start(asker, &spec) {
+            if let Err(refusal) = self.start(asker, spec) {
                 self.reply(asker, Err(refusal));
             }
         }
     }
 
-    fn start(&mut self, asker: Asker, spec: &ContainerSpec) -> Result<(), Refusal> {
+    fn start(&mut self, asker: Asker, spec: Box<ContainerSpec>) -> Result<(), Refusal> {
         if self.by_id.contains_key(&spec.id) {
             let text = format!("container {} is there already", spec.id);
             return Err(Refusal::new(RefusalKind::AlreadyExists, text));
         }
-        let (group, capabilities) = self
+        let mut plan = self
             .launcher
             .check(spec)
             .map_err(|text| Refusal::new(RefusalKind::InvalidSpec, text))?;
+        let spec = &plan.spec;
         let failed = |text: String| Refusal::new(RefusalKind::SetupFailed, text);
         let log = LogWriter::open(&spec.log).map_err(|e| {
             failed(format!(
@@ -49,22 +50,23 @@ impl Server {
             status: Status::Starting,
             started_at: 0,
             log_path: spec.log.path().to_owned(),
-            cgroup: group.name().to_owned(),
+            cgroup: plan.group.name().to_owned(),
         };
         // Before there is a process: should we die, its cgroup is known.
         self.records
             .write(&state)
             .map_err(|error| failed(format!("cannot write the container's record: {error}")))?;
-        let launched = match self.launcher.launch(spec, &group, capabilities) {
+        let launched = match self.launcher.launch(&plan) {
             Ok(launched) => launched,
             Err(text) => {
-                let _ = self.records.remove(&spec.id);
+                let _ = self.records.remove(&state.id);
                 return Err(failed(text));
             }
         };
+        plan.shrink();
         state.pid = launched.pid;
         state.start_time = launched.start_time;
-        let live = Box::new(Live::new(launched, log, asker));
+        let live = Box::new(Live::new(launched, Box::new(plan), log, asker));
         self.insert(state, live);
         Ok(())
     }
@@ -74,6 +76,7 @@ impl Server {
         let fds = [
             (live.stream_fd(StreamName::Stdout), Token::Stdout(number)),
             (live.stream_fd(StreamName::Stderr), Token::Stderr(number)),
+            (live.console_fd(), Token::Console(number)),
             (live.report_fd(), Token::Report(number)),
         ];
         for (fd, token) in fds {
@@ -133,6 +136,28 @@ impl Server {
         None
     }
 
+    /// A terminal comes.
+    pub(super) fn take_console(&mut self, number: u64) {
+        let live = self
+            .containers
+            .get_mut(&number)
+            .and_then(|c| c.live.as_mut());
+        let Some(live) = live else { return };
+        if live.console_fd().is_none() || live.take_console() == More::Later {
+            return;
+        }
+        if let Some(fd) = live.console_fd() {
+            self.poller.remove(fd);
+        }
+        live.end_console();
+        if let Some(fd) = live.stream_fd(StreamName::Stdout)
+            && let Err(error) = self.poller.add(fd, Token::Stdout(number))
+        {
+            // Out of memory for watches: its output is still read when it ends.
+            eprintln!("cannot watch a container's terminal: {error}");
+        }
+    }
+
     pub(super) fn log(&mut self, number: u64, name: StreamName) {
         let live = self
             .containers
@@ -182,31 +207,32 @@ impl Server {
             }
             // Others are orphans of something else, which we only bury.
             if let Some(number) = self.by_pid.remove(&pid) {
-                self.ended(number, status);
+                match self.execs.contains_key(&number) {
+                    true => self.exec_ended(number, status),
+                    false => self.ended(number, status),
+                }
             }
         }
     }
 
     fn ended(&mut self, number: u64, status: i32) {
         self.read_report(number);
+        self.take_console(number);
         let Some(container) = self.containers.get_mut(&number) else {
             return;
         };
         let Some(mut live) = container.live.take() else {
             return;
         };
-        for name in [StreamName::Stdout, StreamName::Stderr] {
-            if let Some(fd) = live.stream_fd(name) {
-                self.poller.remove(fd);
-            }
-        }
-        if let Some(fd) = live.report_fd() {
+        let streams = [StreamName::Stdout, StreamName::Stderr].map(|name| live.stream_fd(name));
+        let others = [live.console_fd(), live.report_fd()];
+        for fd in streams.into_iter().chain(others).flatten() {
             self.poller.remove(fd);
         }
         live.drain(&mut self.scratch, &mut self.entries);
         self.entries = Vec::new();
         let group = Group::from_name(&container.state.cgroup);
-        let oom_killed = group.oom_killed(&self.launcher.layout);
+        let oom_killed = group.oom_killed(&self.launcher.host.layout);
         self.remove_group(group);
         match live.start.take() {
             None => self.exited(number, status, oom_killed, &live),
@@ -231,7 +257,7 @@ impl Server {
             eprintln!("{lost} bytes of the log of container {id} could not be written");
         }
         let exit = Exit {
-            exit_code: exit_code(status),
+            exit_code: sys::exit_code(status),
             oom_killed,
             finished_at: sys::now(),
             error: String::new(),
@@ -248,13 +274,13 @@ impl Server {
     }
 
     fn remove_group(&mut self, group: Group) {
-        if group.remove(&self.launcher.layout).is_err() {
+        if group.remove(&self.launcher.host.layout).is_err() {
             self.removals.push((group, 1));
         }
     }
 
     pub(super) fn retry_removals(&mut self) {
-        let layout = &self.launcher.layout;
+        let layout = &self.launcher.host.layout;
         self.removals.retain_mut(|(group, tries)| {
             *tries += 1;
             match group.remove(layout) {

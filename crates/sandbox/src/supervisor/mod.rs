@@ -6,6 +6,7 @@
 //! containers lifecycle starting, output, reaping
 //!            launch    checks, cgroup, pipes, clone; the child does its own set-up (crate::container)
 //!            container one in memory: streams, log, the report of its set-up
+//! programs   exec      that join a container: health checks
 //! end        idle      when nobody needs it any more
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 mod connection;
 mod container;
+mod exec;
 mod idle;
 mod launch;
 mod lifecycle;
@@ -23,6 +25,8 @@ mod server;
 mod startup;
 
 use std::ffi::OsString;
+
+use crate::container::init;
 
 /// Exit status when another supervisor runs already (`EX_TEMPFAIL` of sysexits.h).
 pub(crate) const EXIT_RUNNING: i32 = 75;
@@ -35,6 +39,10 @@ pub(crate) const EXIT_RUNNING: i32 = 75;
 ///
 /// It prints `ready` on standard output when it listens, or one line that says why it cannot.
 pub fn supervisor_main(args: impl IntoIterator<Item = OsString>) -> ! {
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|arg| arg == init::FLAG).is_some() {
+        init::main(args);
+    }
     let error = match startup::start(args) {
         Ok(server) => server.run(),
         Err(error) => error,

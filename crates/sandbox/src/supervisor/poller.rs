@@ -21,6 +21,11 @@ pub(super) enum Token {
     Stderr(u64),
     /// A container's report of its set-up.
     Report(u64),
+    /// The socket through which a container's terminal comes.
+    Console(u64),
+    /// Of a program that joined a container.
+    ExecOutput(u64),
+    ExecReport(u64),
 }
 
 /// Kinds are in the upper byte; the numbers below never get that high.
@@ -35,6 +40,9 @@ impl Token {
             Token::Stdout(number) => (3, number),
             Token::Stderr(number) => (4, number),
             Token::Report(number) => (5, number),
+            Token::Console(number) => (6, number),
+            Token::ExecOutput(number) => (7, number),
+            Token::ExecReport(number) => (8, number),
         };
         kind << KIND_SHIFT | number
     }
@@ -47,7 +55,10 @@ impl Token {
             2 => Token::Connection(number),
             3 => Token::Stdout(number),
             4 => Token::Stderr(number),
-            _ => Token::Report(number),
+            5 => Token::Report(number),
+            6 => Token::Console(number),
+            7 => Token::ExecOutput(number),
+            _ => Token::ExecReport(number),
         }
     }
 }
@@ -155,6 +166,9 @@ mod tests {
             Token::Stdout(u64::from(u32::MAX) + 7),
             Token::Stderr(2),
             Token::Report(3),
+            Token::Console(4),
+            Token::ExecOutput(5),
+            Token::ExecReport(6),
         ] {
             assert_eq!(Token::decode(token.encode()), token);
         }

@@ -11,6 +11,7 @@ use rustix::event::epoll::EventFlags;
 
 use super::connection::Connection;
 use super::container::{Asker, Container};
+use super::exec::{Exec, QueuedExec};
 use super::idle::{Idle, Verdict};
 use super::launch::Launcher;
 use super::poller::{self, Poller, Token};
@@ -57,6 +58,10 @@ pub(super) struct Server {
     pub(super) by_pid: HashMap<i32, u64>,
     pub(super) queue: VecDeque<Queued>,
     pub(super) starting: usize,
+    /// Programs that joined a container, and those that wait for that.
+    pub(super) execs: HashMap<u64, Exec>,
+    pub(super) exec_queue: VecDeque<QueuedExec>,
+    pub(super) starting_execs: usize,
     pub(super) max_starting: usize,
     /// Cgroups that could not be removed yet, and how often that was tried.
     pub(super) removals: Vec<(Group, u32)>,
@@ -67,7 +72,7 @@ pub(super) struct Server {
     pub(super) entries: Vec<u8>,
 }
 
-type Answer = Result<Reply, Refusal>;
+pub(super) type Answer = Result<Reply, Refusal>;
 
 impl Server {
     /// `ended` are containers of an earlier supervisor.
@@ -97,6 +102,9 @@ impl Server {
             by_pid: HashMap::new(),
             queue: VecDeque::new(),
             starting: 0,
+            execs: HashMap::new(),
+            exec_queue: VecDeque::new(),
+            starting_execs: 0,
             max_starting: (cpus * STARTS_PER_CPU).max(MIN_STARTS),
             removals: Vec::new(),
             idle,
@@ -132,6 +140,7 @@ impl Server {
             }
             self.retry_removals();
             self.start_queued();
+            self.start_queued_execs();
         }
     }
 
@@ -164,6 +173,9 @@ impl Server {
             Token::Stdout(number) => self.log(number, StreamName::Stdout),
             Token::Stderr(number) => self.log(number, StreamName::Stderr),
             Token::Report(number) => self.read_report(number),
+            Token::Console(number) => self.take_console(number),
+            Token::ExecOutput(number) => self.read_exec_output(number),
+            Token::ExecReport(number) => self.read_exec_report(number),
         }
     }
 
@@ -245,9 +257,10 @@ impl Server {
         }
         self.queue
             .retain(|queued| queued.asker.connection != number);
+        self.leave_execs(number);
     }
 
-    fn send(&mut self, number: u64, message: &ServerFrame) {
+    pub(super) fn send(&mut self, number: u64, message: &ServerFrame) {
         if let Some(connection) = self.connections.get_mut(&number) {
             let sent = connection.send(message);
             self.after_output(number, sent);
@@ -305,15 +318,16 @@ impl Server {
             Request::KillAll { id } => self.kill_all(&id),
             Request::Acknowledge { id } => self.acknowledge(&id),
             Request::Shutdown => self.shutdown(asker),
-            Request::Exec { .. } | Request::KillExec { .. } => Err(Refusal::new(
-                RefusalKind::InvalidSpec,
-                "running a program in a container is not supported yet",
-            )),
+            Request::Exec { id, exec } => {
+                self.queue_exec(QueuedExec { asker, id, exec });
+                return;
+            }
+            Request::KillExec { exec } => self.kill_exec(connection, exec),
         };
         self.reply(asker, result);
     }
 
-    fn find(&self, id: &str) -> Result<(u64, &Container), Refusal> {
+    pub(super) fn find(&self, id: &str) -> Result<(u64, &Container), Refusal> {
         let known = self.by_id.get(id).copied();
         known
             .and_then(|number| Some((number, self.containers.get(&number)?)))
@@ -342,7 +356,7 @@ impl Server {
 
     fn kill_all(&self, id: &str) -> Answer {
         let (_, container) = self.find(id)?;
-        let killed = Group::from_name(&container.state.cgroup).kill(&self.launcher.layout);
+        let killed = Group::from_name(&container.state.cgroup).kill(&self.launcher.host.layout);
         // With its init all others of the PID namespace end, too.
         let result = self.signal(id, libc::SIGKILL);
         match killed {

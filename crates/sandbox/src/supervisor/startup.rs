@@ -18,10 +18,11 @@ use super::idle::{IDLE_LIMIT, Idle};
 use super::launch::Launcher;
 use super::server::Server;
 use crate::cgroup::{self, Layout, V1Controller};
-use crate::container::capabilities;
+use crate::container::{Host, capabilities};
 use crate::orphans;
 use crate::protocol::SOCKET_NAME;
 use crate::record::Records;
+use crate::seccomp;
 use crate::sys::{self, MountAttributes, check};
 
 /// The name that `ps` shows; the kernel keeps 15 bytes.
@@ -64,7 +65,7 @@ pub(super) fn start(args: impl IntoIterator<Item = OsString>) -> Result<Server, 
     let (exec_root, idle_limit) = parse(args)?;
     // Nothing of the daemon that was not marked close-on-exec stays with us.
     sys::close_from(3).map_err(doing("cannot close inherited files"))?;
-    seal();
+    let sealed = seal();
     detach()?;
     std::fs::create_dir_all(&exec_root)
         .map_err(doing(format!("cannot create {}", exec_root.display())))?;
@@ -77,8 +78,8 @@ pub(super) fn start(args: impl IntoIterator<Item = OsString>) -> Result<Server, 
     redirect(2, &log_file(&exec_root)?)?;
     let records =
         Records::open(&exec_root).map_err(doing("cannot make the directory of records"))?;
-    let launcher = launcher()?;
-    let ended = orphans::settle(&records, &launcher.layout).map_err(doing(
+    let launcher = launcher(sealed)?;
+    let ended = orphans::settle(&records, &launcher.host.layout).map_err(doing(
         "cannot look after the containers of an earlier supervisor",
     ))?;
     let listener = listen(&exec_root)?;
@@ -117,16 +118,17 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(PathBuf, Duration)
 /// Executes this program once more from a read-only mount that exists nowhere else. A container's
 /// first process is, until its exec, this program: an image whose program is a link to
 /// `/proc/self/exe` would otherwise get hold of the host's file and could overwrite it (as in
-/// CVE-2019-5736). Without success it goes on as it is.
-fn seal() {
+/// CVE-2019-5736). Without success it goes on as it is, and returns false.
+fn seal() -> bool {
     if std::env::var_os(SEALED).is_some() {
         // SAFETY: there is one thread.
         unsafe { std::env::remove_var(SEALED) };
-        return;
+        return true;
     }
     if let Err(error) = try_seal() {
         eprintln!("the supervisor's executable cannot be protected from containers: {error}");
     }
+    false
 }
 
 fn try_seal() -> io::Result<()> {
@@ -177,6 +179,11 @@ fn detach() -> Result<(), StartupError> {
     unsafe { libc::setsid() };
     // SAFETY: the name is a C string.
     unsafe { libc::prctl(libc::PR_SET_NAME, COMM.as_ptr(), 0, 0, 0) };
+    // What a process inherits that joins a container: until its exec it is a copy of us, and a process of the
+    // container must not look into it (as in CVE-2016-9962). The exec ends that.
+    // SAFETY: prctl with this option takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
+        .map_err(doing("cannot hide this process's memory"))?;
     // SAFETY: prctl with this option takes no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })
         .map_err(doing("cannot become the reaper of orphaned processes"))?;
@@ -210,7 +217,7 @@ fn redirect(target: i32, to: &OwnedFd) -> Result<(), StartupError> {
     Ok(())
 }
 
-fn launcher() -> Result<Launcher, StartupError> {
+fn launcher(sealed: bool) -> Result<Launcher, StartupError> {
     let layout = Layout::detect().map_err(doing("cannot read this host's cgroup mounts"))?;
     if layout.v1().next().is_none() && layout.v2_root().is_none() {
         return Err(StartupError::NoCgroups);
@@ -224,12 +231,22 @@ fn launcher() -> Result<Launcher, StartupError> {
     };
     let available =
         capabilities::available().map_err(doing("cannot read this process's capabilities"))?;
-    Ok(Launcher::new(
+    let host = Host {
         layout,
-        device_program,
-        available,
-        raise_open_files(),
-    ))
+        open_files: raise_open_files(),
+        default_filter: seccomp::compile(capabilities::DEFAULT),
+        selector: selector(),
+    };
+    Launcher::new(host, device_program, available, sealed)
+        .map_err(doing("cannot open this process's PID namespace"))
+}
+
+/// The arguments between this program's name and those of the supervisor.
+fn selector() -> Vec<String> {
+    std::env::args()
+        .skip(1)
+        .take_while(|arg| !arg.starts_with("--"))
+        .collect()
 }
 
 /// Each container takes up to four descriptors here. Returns what containers shall get: the limit

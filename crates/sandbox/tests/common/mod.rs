@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sandbox::spec::{LogFile, Rootfs};
-use sandbox::{ContainerSpec, Event, Exit, StartError, Started, Supervisor, SupervisorConfig};
+use sandbox::{
+    ContainerSpec, Event, ExecSpec, Exit, StartError, Started, Supervisor, SupervisorConfig,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -137,6 +139,15 @@ impl Host {
         output
     }
 
+    /// Runs a script in a container that runs.
+    pub async fn exec(&self, spec: &ContainerSpec, script: &str) -> (i32, String) {
+        let exec = exec_shell(script);
+        let run = tokio::time::timeout(PATIENCE, self.supervisor.exec(&spec.id, exec));
+        let result = run.await.expect("it ends").expect("it runs");
+        let output = String::from_utf8(result.output).unwrap();
+        (result.exit_code, output)
+    }
+
     /// Waits for its exit event.
     pub async fn exit(&mut self, id: &str) -> Exit {
         loop {
@@ -183,6 +194,15 @@ impl Drop for Host {
                 eprintln!("{} is left: {error}", directory.display());
             }
         }
+    }
+}
+
+/// A script to run in a container.
+pub fn exec_shell(script: &str) -> ExecSpec {
+    ExecSpec {
+        args: vec!["/bin/sh".into(), "-c".into(), script.into()],
+        max_output: 64 << 10,
+        ..ExecSpec::default()
     }
 }
 
