@@ -65,6 +65,9 @@ pub enum Error {
     /// What was begun did not come to its end.
     #[error("{0}")]
     Failed(String),
+    /// The user had enough of waiting; the cluster goes on, and how to look again was said. No failure.
+    #[error("")]
+    Detached,
     /// Everything was said already.
     #[error("")]
     Silent,

@@ -314,7 +314,7 @@ pub fn run_in(matches: &ArgMatches, environment: &Environment, mut console: Cons
 
 fn finish(console: &mut Console, done: Result<()>) -> i32 {
     match done {
-        Ok(()) => 0,
+        Ok(()) | Err(Error::Detached) => 0,
         Err(Error::Silent) => FAILURE,
         Err(err) if err.is_broken_pipe() => FAILURE,
         Err(err) => {

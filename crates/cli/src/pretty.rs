@@ -18,8 +18,9 @@ impl Sheet {
         }
     }
 
-    /// All of it.
-    pub fn finish(self) -> String {
+    /// All of it, without the last line's end.
+    pub fn finish(mut self) -> String {
+        self.0.pop();
         self.0
     }
 }

@@ -71,7 +71,10 @@ impl Session {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => self.console.line(text)?,
                 Err(
-                    err @ (Error::Output(_) | Error::Connect { .. } | Error::Permission { .. }),
+                    err @ (Error::Output(_)
+                    | Error::Connect { .. }
+                    | Error::Permission { .. }
+                    | Error::Detached),
                 ) => return Err(err),
                 Err(err) => {
                     failed = true;

@@ -20,6 +20,9 @@ const LAYOUT: Layout = Layout {
         ("Label", ""),
         ("Links", "LINKS"),
         ("Size", "SIZE"),
+        ("Availability", "AVAILABILITY"),
+        ("Group", "GROUP"),
+        ("Status", "STATUS"),
     ],
     table: r"{{.Driver}}\t{{.Name}}",
 };
@@ -206,6 +209,10 @@ fn volume_row(volume: &Volume) -> Row {
         ("Label", serde_json::json!(labels)),
         ("Links", links.into()),
         ("Size", size.into()),
+        // Of volumes of the cluster only.
+        ("Availability", "N/A".into()),
+        ("Group", "N/A".into()),
+        ("Status", "N/A".into()),
     ])
 }
 

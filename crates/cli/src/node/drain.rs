@@ -101,7 +101,8 @@ async fn wait(
             session.console.line(format!(
                 "Use `starling node ps {}` to check progress.",
                 names.join(" ")
-            ))
+            ))?;
+            Err(Error::Detached)
         }
     }
 }

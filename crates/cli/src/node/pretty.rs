@@ -44,7 +44,10 @@ fn labels(sheet: &mut Sheet, heading: &str, labels: &api_types::StringMap) {
 fn status(sheet: &mut Sheet, node: &Node) {
     sheet.line("Status:");
     sheet.line(format!(" State:\t\t\t{}", capitalized(&node.status.state)));
-    sheet.field(" Message:              \t", &node.status.message);
+    sheet.field(
+        " Message:              \t",
+        capitalized(&node.status.message),
+    );
     sheet.line(format!(
         " Availability:         \t{}",
         capitalized(&node.spec.availability)
@@ -161,7 +164,6 @@ mod tests {
             " Log:\t\tjson-file, journald",
             " Volume:\t\tlocal",
             "Engine Version:\t\t28.2.2",
-            "",
         ];
         assert_eq!(node(&bytes).unwrap(), expected.join("\n"));
     }

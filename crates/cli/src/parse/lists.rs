@@ -215,7 +215,7 @@ const ALL: &str = "ALL";
 const RESET: &str = "RESET";
 
 /// In capitals, with `CAP_` in front.
-fn capability(name: &String) -> String {
+fn capability(name: &str) -> String {
     let upper = name.trim().to_ascii_uppercase();
     if upper == ALL || upper == RESET || upper.starts_with("CAP_") {
         upper
@@ -232,7 +232,12 @@ pub fn change_capabilities(
     add: &[String],
     drop: &[String],
 ) {
-    let set = |names: &[String]| names.iter().map(capability).collect::<BTreeSet<_>>();
+    let set = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| capability(name))
+            .collect::<BTreeSet<_>>()
+    };
     let (mut now_added, mut now_dropped) = (set(added), set(dropped));
     let (mut add, mut drop) = (set(add), set(drop));
     if add.remove(RESET) {

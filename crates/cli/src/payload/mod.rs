@@ -302,8 +302,14 @@ async fn list(session: &mut Session, kind: Kind, args: &ListArgs) -> Result<()> 
     let mut found: Vec<Secret> = session.client.get(kind.path, &query).await?;
     found.sort_by(|a, b| natural_order(&a.spec.name, &b.spec.name));
     let now = Timestamp::now();
-    let rows = found.iter().map(|item| item_row(item, now)).collect();
-    args.format.write(session, kind.layout, rows)
+    let rows = found.iter().map(|item| {
+        let mut row = item_row(item, now);
+        if kind.name == "config" {
+            row.remove("Driver");
+        }
+        row
+    });
+    args.format.write(session, kind.layout, rows.collect())
 }
 
 fn item_row(item: &Secret, now: Timestamp) -> Row {

@@ -66,8 +66,8 @@ mod tests {
         );
         assert_eq!(
             secret(&bytes).unwrap(),
-            "ID:              i\nName:              n\nLabels:\n - a=b\n - c\nDriver:            \nCreated at:        2026-11-21 10:00:00 +0000 UTC\nUpdated at:        2026-11-21 10:00:01.5 +0000 UTC\n"
+            "ID:              i\nName:              n\nLabels:\n - a=b\n - c\nDriver:            \nCreated at:        2026-11-21 10:00:00 +0000 UTC\nUpdated at:        2026-11-21 10:00:01.5 +0000 UTC"
         );
-        assert!(config(&bytes).unwrap().ends_with("Data:\nhello\n\n"));
+        assert!(config(&bytes).unwrap().ends_with("Data:\nhello\n"));
     }
 }

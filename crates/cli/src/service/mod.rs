@@ -23,11 +23,12 @@ pub use revisions::{HistoryArgs, RollbackArgs};
 pub use running::{RebalanceArgs, RestartArgs, RunArgs};
 pub use update::UpdateArgs;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inspect::{InspectFormat, Pretty, inspect_pretty};
 use crate::listing::Format;
 use crate::session::{Session, object};
 use crate::tasks::PsFlags;
+use api_types::service::Service;
 use clap::{Args, Subcommand};
 
 /// The verbs of services.
@@ -127,7 +128,17 @@ pub async fn run(session: &mut Session, command: &ServiceCommand) -> Result<()> 
         ServiceCommand::Ps(args) => list::ps(session, args).await,
         ServiceCommand::Inspect(args) => {
             let pretty = args.pretty.then_some(pretty::service as Pretty);
-            inspect_pretty(session, &args.services, &args.format, pretty, inspect_one).await
+            let fetch = async |session: &mut Session, name: &str| {
+                let found = inspect_one(session, name).await;
+                match found {
+                    Ok(bytes) if args.pretty => with_network_names(session, &bytes).await,
+                    Err(err) if err.is_not_found() => {
+                        Err(Error::Failed(format!("Error: no such service: {name}")))
+                    }
+                    other => other,
+                }
+            };
+            inspect_pretty(session, &args.services, &args.format, pretty, fetch).await
         }
         ServiceCommand::Update(args) => update::update(session, args).await,
         ServiceCommand::Scale(args) => update::scale(session, &args.services, args.detach).await,
@@ -161,4 +172,20 @@ pub(crate) async fn inspect_one(session: &mut Session, name: &str) -> Result<byt
             &[("insertDefaults", "true")],
         )
         .await
+}
+
+/// A service whose networks are named. What is gone keeps its id.
+async fn with_network_names(session: &Session, bytes: &bytes::Bytes) -> Result<bytes::Bytes> {
+    let wrong = |why: String| Error::Answer {
+        path: "/services".to_owned(),
+        why,
+    };
+    let mut service: Service = api_types::from_json(bytes).map_err(|err| wrong(err.to_string()))?;
+    for network in &mut service.spec.task_template.networks {
+        if let Ok(name) = spec::network_name(session, &network.target).await {
+            network.target = name;
+        }
+    }
+    let named = serde_json::to_vec(&service).map_err(|err| wrong(err.to_string()))?;
+    Ok(named.into())
 }

@@ -40,6 +40,8 @@ fn text(service: &Service, now: Timestamp) -> String {
     endpoint(&mut sheet, service);
     health(&mut sheet, container.unwrap_or(&nothing));
     ours(&mut sheet, service);
+    // Docker's form ends with an empty line.
+    sheet.line("");
     sheet.finish()
 }
 
@@ -329,7 +331,7 @@ fn ours(sheet: &mut Sheet, service: &Service) {
     let text = own.finish();
     if !text.is_empty() {
         sheet.line("Starling:");
-        sheet.line(text.trim_end());
+        sheet.line(text);
     }
 }
 

@@ -61,6 +61,14 @@ pub(super) async fn resolve_networks(
     Ok(resolved)
 }
 
+pub(super) async fn network_name(session: &Session, id: &str) -> Result<String> {
+    let network: Network = session
+        .client
+        .get(&object("/networks", id, "")?, &[])
+        .await?;
+    Ok(network.name)
+}
+
 pub(super) async fn network_id(session: &Session, name: &str) -> Result<String> {
     let network: Network = session
         .client

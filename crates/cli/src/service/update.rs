@@ -260,8 +260,10 @@ pub(super) async fn scale(
     }
     if detach != Some(true) {
         for name in scaled {
-            if let Err(err) = progress::wait(session, Wait::new(&name, false)).await {
-                complaints.push(format!("{name}: {err}"));
+            match progress::wait(session, Wait::new(&name, false)).await {
+                Ok(()) => {}
+                Err(Error::Detached) => break,
+                Err(err) => complaints.push(format!("{name}: {err}")),
             }
         }
     }

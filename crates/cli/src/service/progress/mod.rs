@@ -102,7 +102,7 @@ pub(super) async fn wait(session: &mut Session, wait: Wait) -> Result<()> {
             if !watch.converged && !watch.wait.quiet {
                 goes_on(session, &watch.wait.name)?;
             }
-            Ok(())
+            Err(Error::Detached)
         }
     }
 }
@@ -142,10 +142,13 @@ pub(super) async fn wait_until_gone(
         }
         Ok((left == 0).then_some(()))
     });
-    if end.await?.is_none() && !quiet {
+    if end.await?.is_some() {
+        return Ok(());
+    }
+    if !quiet {
         goes_on(session, name)?;
     }
-    Ok(())
+    Err(Error::Detached)
 }
 
 struct Watch {

@@ -148,6 +148,10 @@ impl Watch {
         tasks.retain(|node, _| nodes.contains(node));
         let total = nodes.len() as u64;
         let complete = tasks.values().filter(|task| is_complete(task)).count() as u64;
+        if !self.started {
+            self.started = true;
+            self.job(session, 0, total)?;
+        }
         for (node, task) in tasks.iter().filter(|_| total <= MAX_BARS) {
             self.task(session, &short_id(node), task, COMPLETE)?;
         }

@@ -153,3 +153,176 @@ fn an_update_that_was_done_before_we_looked() {
         Some(Ok(()))
     ));
 }
+
+fn job_look(mode: api_types::service::ServiceMode, tasks: Vec<Task>) -> Look {
+    let mut look = seen(1, tasks, None);
+    look.service.spec.mode = mode;
+    look.service.job_status = Some(Default::default());
+    for task in &mut look.tasks {
+        task.job_iteration = Some(Default::default());
+    }
+    look
+}
+
+fn replicated_job(total: u64, concurrent: u64) -> api_types::service::ServiceMode {
+    let job = api_types::service::ReplicatedJob {
+        max_concurrent: Some(concurrent),
+        total_completions: Some(total),
+    };
+    api_types::service::ServiceMode {
+        replicated_job: Some(job),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_job_ends_when_all_its_tasks_did() {
+    // Wherever the counting of slots begins.
+    for first in [0, 1] {
+        let look = |tasks| job_look(replicated_job(2, 1), tasks);
+        let (text, end) = play(&[
+            look(vec![]),
+            look(vec![task(first, "complete", "running", "")]),
+            look(vec![
+                task(first, "complete", "complete", ""),
+                task(first + 1, "complete", "failed", "task: non-zero exit (1)"),
+                task(first + 1, "complete", "preparing", ""),
+            ]),
+            look(vec![
+                task(first, "complete", "complete", ""),
+                task(first + 1, "complete", "complete", ""),
+            ]),
+        ]);
+        assert!(matches!(end, Some(Ok(()))), "{text}");
+        let expected = [
+            "job progress: 0 out of 2 complete",
+            "active tasks: 0 out of 1 tasks",
+            "1/2: running",
+            "active tasks: 1 out of 1 tasks",
+            "1/2: complete",
+            "2/2: preparing",
+            "job progress: 1 out of 2 complete",
+            "2/2: complete",
+            "job progress: 2 out of 2 complete",
+            "active tasks: 0 out of 0 tasks",
+            "job complete",
+            "",
+        ];
+        assert_eq!(text, expected.join("\n"));
+    }
+}
+
+#[test]
+fn a_job_that_cannot_end_says_so() {
+    let mut look = job_look(
+        replicated_job(1, 1),
+        vec![task(1, "complete", "failed", "task: non-zero exit (2)")],
+    );
+    assert!(play(std::slice::from_ref(&look)).1.is_none());
+    let policy = &mut look.service.spec.task_template.restart_policy;
+    policy.get_or_insert_default().condition = "none".into();
+    let why = play(&[look]).1.unwrap().unwrap_err().to_string();
+    assert!(why.contains("task: non-zero exit (2)"), "{why}");
+}
+
+#[test]
+fn a_global_job_waits_for_the_nodes_of_its_beginning() {
+    let mode = || api_types::service::ServiceMode {
+        global_job: Some(Default::default()),
+        ..Default::default()
+    };
+    let on = |node: &str, state: &str| Task {
+        node_id: node.into(),
+        ..task(0, "complete", state, "")
+    };
+    let (text, end) = play(&[
+        job_look(mode(), vec![]),
+        job_look(mode(), vec![on("n1", "running")]),
+        job_look(mode(), vec![on("n1", "complete"), on("n2", "running")]),
+    ]);
+    assert!(matches!(end, Some(Ok(()))), "{text}");
+    let expected = [
+        "job progress: waiting for tasks",
+        "job progress: 0 out of 1 complete",
+        "n1: running",
+        "n1: complete",
+        "job progress: 1 out of 1 complete",
+        "job complete",
+        "",
+    ];
+    assert_eq!(text, expected.join("\n"));
+}
+
+#[test]
+fn a_global_service_is_shown_node_by_node() {
+    let mut look = seen(1, vec![], None);
+    look.service.spec.mode = api_types::service::ServiceMode {
+        global: Some(Default::default()),
+        ..Default::default()
+    };
+    let empty = || Look {
+        service: look.service.clone(),
+        tasks: vec![],
+        active: look.active.clone(),
+    };
+    let with = |state: &str| Look {
+        tasks: vec![task(0, "running", state, "")],
+        ..empty()
+    };
+    let (text, _) = play(&[empty(), with("preparing"), with("running")]);
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("Waiting"))
+        .collect();
+    let expected = [
+        "overall progress: waiting for new tasks",
+        "overall progress: 0 out of 1 tasks",
+        "n1: preparing",
+        "n1: running",
+        "overall progress: 1 out of 1 tasks",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn many_tasks_are_only_counted() {
+    let tasks = |state: &str| {
+        (1..=21)
+            .map(|slot| task(slot, "running", state, ""))
+            .collect()
+    };
+    let (text, _) = play(&[
+        seen(21, tasks("starting"), None),
+        seen(21, tasks("running"), None),
+    ]);
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("Waiting"))
+        .collect();
+    let expected = [
+        "overall progress: 0 out of 21 tasks",
+        "overall progress: 21 out of 21 tasks",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn tasks_that_are_replaced_do_not_count() {
+    let mut watch = Watch::new(Wait::new("web", true).replacing(vec!["old".into()]));
+    let out = Shared::default();
+    let mut session = Session {
+        client: Client::new(Host::parse("/nowhere").unwrap(), None),
+        console: Console::new(out, std::io::sink()),
+        config: None,
+    };
+    let named = |id: &str| Task {
+        id: id.into(),
+        ..task(1, "running", "running", "")
+    };
+    // The paused update of long ago is none of our business.
+    let look = |id: &str| seen(1, vec![named(id)], Some(("paused", "long ago")));
+    assert!(watch.judge(&mut session, &look("old")).unwrap().is_none());
+    assert!(!watch.converged);
+    assert!(watch.judge(&mut session, &look("new")).unwrap().is_none());
+    assert!(watch.converged);
+}
