@@ -597,27 +597,35 @@ fn mounts_of_a_container() {
 #[test]
 fn templates_are_those_that_nodes_know() {
     for good in [
-        "plain {x}",
+        "plain{x}",
         "{{.Service.Name}}-{{ .Task.Slot }}",
-        "{{index .Service.Labels \"tier\"}}",
+        "{{index .Service.Labels \"a }} tier\"}}",
         "{{.Service.Labels.tier}}",
-        "A={{.Node.Platform.Architecture}}",
+        "A={{- .Node.Platform.Architecture -}}",
+        "{{if eq .Task.Slot 1}}first{{else if (gt .Task.Slot 7)}}last{{else}}{{printf `%03d` .Task.Slot | print}}{{end}}",
+        "{{with .Service}}{{.Name}}{{end}}{{/* why }} */}}",
+        "{{$n := .Node.Hostname}}{{range $k, $v := .Service.Labels}}{{$k}}{{.x}}{{end}}{{$n}}",
     ] {
         check_container("", |c| c.env = words(&[good]));
-        check_container("", |c| {
-            c.hostname = good.replace(' ', "").replace("index", "index ")
-        });
+        check_container("", |c| c.hostname = good.into());
     }
     for bad in [
         "{{.Nope}}",
         "{{.Task.ID",
         "{{}}",
         "{{.Service.Labels.}}",
+        "{{.Task.Slo}}",
         "{{index .Service.Labels tier}}",
         "{{env \"X\"}}",
+        "{{\"open}}",
+        "{{if .Task.ID}}",
+        "{{end}}",
+        "{{else}}",
+        "{{.Task.ID ; }}",
+        "{{é}}",
     ] {
         check_container("expanding env failed", |c| {
-            c.env = words(&[&format!("A={bad}")])
+            c.env = words(&[&format!("A={bad}")]);
         });
         check_container("expanding hostname failed", |c| c.hostname = bad.into());
     }
