@@ -22,6 +22,7 @@ use model::{Change, NodeId, Proposal, Refusal, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Event;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Commands that may wait for the driver; more make their senders wait.
@@ -80,7 +81,7 @@ impl Driver {
             finished,
         };
         let task = tokio::spawn(driver.run(inbox, applied, failures));
-        (DriverHandle::new(commands), task)
+        (DriverHandle::new(commands, limits), task)
     }
 
     async fn run(
@@ -276,11 +277,29 @@ impl Driver {
         let outcomes = origins.into_iter().zip(outcomes);
         let outcomes = outcomes.filter_map(|(origin, outcome)| origin.settle(outcome));
         let outcomes = outcomes.collect();
+        self.tell_roles(&events.events);
         self.step(Input::Committed {
             index,
             outcomes,
             events: events.events.clone(),
         });
+    }
+
+    /// A node whose role changed has to renew its certificate.
+    fn tell_roles(&self, events: &[Event]) {
+        for event in events {
+            if let Event::Node {
+                id,
+                old: Some(old),
+                new: Some(new),
+                ..
+            } = event
+                && old.role != new.role
+                && let Some(session) = self.sessions.of_node(id)
+            {
+                self.sessions.role_changed(session, new.role);
+            }
+        }
     }
 
     /// Raft did not take the batch, or cannot say what became of it.

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use wire::pb::ca::ca_client::CaClient;
@@ -22,6 +22,9 @@ pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(20);
 /// How long a request waits while nobody leads at all. An election takes about a second, so this many mean that
 /// too few managers are there.
 const QUORUM_WAIT: Duration = Duration::from_secs(5);
+/// How long a request waits when whoever led says that nobody does: it has lost its quorum. Those who have one elect
+/// within about a second; when they are cut off from here, or there are none, waiting longer helps nobody.
+const LOST_QUORUM_WAIT: Duration = Duration::from_secs(3);
 /// Pause before the leader is asked again, unless the leader changes before.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -84,11 +87,14 @@ impl LeaderChannel {
     {
         let deadline = Instant::now() + wait;
         let mut leadership = self.raft.leadership();
+        let mut quorum = Quorum::default();
         loop {
             let known = leadership.borrow_and_update().clone();
             if let Some(halted) = &known.halted {
                 return Err(ControlError::Unavailable(halted.to_string()));
             }
+            let has_leader = known.i_lead || self.other_leader(&known).is_some();
+            quorum.led |= known.i_lead;
             let outcome = tokio::select! {
                 outcome = self.attempt(&known, &attempt) => outcome,
                 () = other_leader(&mut leadership, &known) => Err(Failed::Again("the leader changed".into())),
@@ -99,12 +105,18 @@ impl LeaderChannel {
                 Err(Failed::Final(error)) => return Err(error),
                 Err(Failed::Again(reason)) => {
                     tracing::debug!(%reason, "asking the leader again");
+                    quorum.note(has_leader, reason == ControlError::NO_LEADER);
                 }
             }
-            if Instant::now() >= deadline {
+            let until = quorum.until().map_or(deadline, |at| deadline.min(at));
+            if Instant::now() >= until {
                 return Err(ControlError::Unavailable(ControlError::NO_LEADER.into()));
             }
-            let pause = deadline.min(Instant::now() + RETRY_PAUSE);
+            let pause = if has_leader {
+                until.min(Instant::now() + RETRY_PAUSE)
+            } else {
+                until
+            };
             // Either is a reason to try again.
             let _ = timeout_at(pause, leadership.changed()).await;
         }
@@ -124,23 +136,18 @@ impl LeaderChannel {
                 Some(why) => Err(Failed::Final(ControlError::Unavailable(why.to_string()))),
             };
         }
-        match known
-            .leader
-            .as_ref()
-            .filter(|leader| leader.raft_id != self.me)
-        {
-            None => {
-                // Nobody to ask: wait for news, which ends this attempt.
-                sleep(QUORUM_WAIT).await;
-                let text = ControlError::NO_LEADER.to_owned();
-                Err(Failed::Final(ControlError::Unavailable(text)))
-            }
-            Some(leader) => {
-                let channel = self.channel(leader).await;
-                let channel = channel.map_err(|error| Failed::Again(error.to_string()))?;
-                attempt(Route::There(channel)).await
-            }
-        }
+        let Some(leader) = self.other_leader(known) else {
+            return Err(Failed::Again(ControlError::NO_LEADER.into()));
+        };
+        let channel = self.channel(leader).await;
+        let channel = channel.map_err(|error| Failed::Again(error.to_string()))?;
+        attempt(Route::There(channel)).await
+    }
+
+    /// The leader, when it is another manager.
+    fn other_leader<'a>(&self, known: &'a Leadership) -> Option<&'a Member> {
+        let leader = known.leader.as_ref();
+        leader.filter(|leader| leader.raft_id != self.me)
     }
 
     async fn channel(&self, leader: &Member) -> io::Result<Channel> {
@@ -153,6 +160,36 @@ impl LeaderChannel {
         let channel = consensus::Connector::channel(&self.connector, leader).await?;
         *open = Some((leader.clone(), channel.clone()));
         Ok(channel)
+    }
+}
+
+/// Since when there is no leader, as far as a request has found out.
+#[derive(Default)]
+struct Quorum {
+    /// This manager led, or whoever it asked did, when the request was made.
+    led: bool,
+    /// Attempts in between that do not reach a leader do not begin the wait anew.
+    lost_at: Option<Instant>,
+}
+
+impl Quorum {
+    fn note(&mut self, had_leader: bool, says_nobody: bool) {
+        if says_nobody {
+            self.led |= had_leader;
+            self.lost_at.get_or_insert_with(Instant::now);
+        } else if had_leader && !self.led {
+            self.lost_at = None;
+        }
+    }
+
+    /// When waiting makes no sense any more.
+    fn until(&self) -> Option<Instant> {
+        let wait = if self.led {
+            LOST_QUORUM_WAIT
+        } else {
+            QUORUM_WAIT
+        };
+        self.lost_at.map(|at| at + wait)
     }
 }
 

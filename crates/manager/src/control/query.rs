@@ -1,7 +1,10 @@
 //! Answers to questions about the state.
 
 use model::control::{ControlError, Found, FoundNode, FoundTask, Query, Selector, TaskSelector};
-use model::{Node, NodeId, Service, ServiceId, Task};
+use model::payload::PayloadData;
+use model::{
+    Node, NodeId, Payload, PayloadId, PayloadKind, PayloadSpec, Service, ServiceId, Task, Timestamp,
+};
 use std::sync::Arc;
 use store::{FindError, Store};
 
@@ -13,10 +16,11 @@ pub(crate) struct Managers {
     pub(crate) reachable: Vec<u64>,
 }
 
-/// Answers from `view`. Objects are shared, not copied.
+/// Answers from `view` as of `now`. Objects are shared, not copied. Plans are not made here.
 pub(crate) fn answer(
     view: &Store,
     managers: &Managers,
+    now: Timestamp,
     query: &Query,
 ) -> Result<Found, ControlError> {
     let mut found = Found::default();
@@ -32,8 +36,16 @@ pub(crate) fn answer(
             let tasks = select_tasks(view, selector)?;
             found.tasks = tasks
                 .into_iter()
-                .map(|task| found_task(view, task))
+                .map(|task| found_task(view, task, now))
                 .collect();
+        }
+        Query::Payloads(kind, selector) => {
+            let payloads = select_payloads(view, *kind, selector)?;
+            found.payloads = payloads.into_iter().map(without_secret).collect();
+        }
+        Query::Plan(_) => {
+            let text = "a plan is made by the leader";
+            return Err(ControlError::FailedPrecondition(text.into()));
         }
     }
     Ok(found)
@@ -48,13 +60,39 @@ fn found_node(node: Arc<Node>, managers: &Managers) -> FoundNode {
     }
 }
 
-fn found_task(view: &Store, task: Arc<Task>) -> FoundTask {
+/// A task that waits for its turn says why: the reason follows from the state and is not kept.
+fn found_task(view: &Store, task: Arc<Task>, now: Timestamp) -> FoundTask {
     let service = view.service(&task.service);
     let node = task.node.as_ref().and_then(|id| view.node(id));
     let up_to_date = service.is_some_and(|service| {
         !orchestrator::dirty::is_dirty(service, &task, node.map(Arc::as_ref))
     });
+    let waits = Some(&task).filter(|task| task.status.error.is_empty());
+    let waits = waits.and_then(|task| orchestrator::waiting_reason(task, now));
+    let task = match waits {
+        Some(reason) => {
+            let mut waiting = Task::clone(&task);
+            waiting.status.error = reason;
+            Arc::new(waiting)
+        }
+        None => task,
+    };
     FoundTask { task, up_to_date }
+}
+
+/// The content of a secret is never given back: it leaves the managers only for the nodes that need it.
+fn without_secret(payload: Arc<Payload>) -> Arc<Payload> {
+    if payload.kind != PayloadKind::Secret {
+        return payload;
+    }
+    let spec = PayloadSpec {
+        data: PayloadData::default(),
+        ..PayloadSpec::clone(&payload.spec)
+    };
+    Arc::new(Payload {
+        spec: Arc::new(spec),
+        ..Payload::clone(&payload)
+    })
 }
 
 fn not_found(error: FindError) -> ControlError {
@@ -85,6 +123,24 @@ fn select_services(
         Selector::Reference(text) => {
             let service = view.find_service(text).map_err(not_found)?;
             Ok(vec![Arc::clone(service)])
+        }
+    }
+}
+
+fn select_payloads(
+    view: &Store,
+    kind: PayloadKind,
+    selector: &Selector<PayloadId>,
+) -> Result<Vec<Arc<Payload>>, ControlError> {
+    match selector {
+        Selector::All => Ok(view.payloads(kind).cloned().collect()),
+        Selector::Id(id) => {
+            let payload = view.payload(id).filter(|p| p.kind == kind);
+            Ok(payload.cloned().into_iter().collect())
+        }
+        Selector::Reference(text) => {
+            let payload = view.find_payload(kind, text).map_err(not_found)?;
+            Ok(vec![Arc::clone(payload)])
         }
     }
 }

@@ -15,15 +15,20 @@ pub(crate) struct ControlService {
 }
 
 impl ControlService {
-    fn leads(&self) -> bool {
-        self.here.raft.leadership().borrow().i_lead
+    /// Refuses unless this manager leads. A leader that has lost its quorum says that nobody leads: whoever asks would
+    /// come back for ever otherwise, since it is not silent.
+    fn leads(&self) -> Result<(), ControlError> {
+        let leadership = self.here.raft.leadership();
+        let state = leadership.borrow();
+        if state.i_lead {
+            return Ok(());
+        }
+        let text = match state.leader {
+            Some(_) => "this manager does not lead",
+            None => ControlError::NO_LEADER,
+        };
+        Err(ControlError::Unavailable(text.into()))
     }
-}
-
-fn not_leading<T>() -> Result<T, ControlError> {
-    Err(ControlError::Unavailable(
-        "this manager does not lead".into(),
-    ))
 }
 
 fn invalid(error: wire::DecodeError) -> Status {
@@ -38,10 +43,9 @@ impl Control for ControlService {
     ) -> Result<Response<pb::WriteReply>, Status> {
         self.gate.manager(&request)?;
         let request = WriteRequest::try_from(request.into_inner()).map_err(invalid)?;
-        let result = if self.leads() {
-            self.here.write(request).await
-        } else {
-            not_leading()
+        let result = match self.leads() {
+            Ok(()) => self.here.write(request).await,
+            Err(error) => Err(error),
         };
         Ok(Response::new((&result).into()))
     }
@@ -52,10 +56,9 @@ impl Control for ControlService {
     ) -> Result<Response<pb::QueryReply>, Status> {
         self.gate.manager(&request)?;
         let query = Query::try_from(request.into_inner()).map_err(invalid)?;
-        let result = if self.leads() {
-            self.here.query(&query).await
-        } else {
-            not_leading()
+        let result = match self.leads() {
+            Ok(()) => self.here.query(&query).await,
+            Err(error) => Err(error),
         };
         Ok(Response::new((&result).into()))
     }

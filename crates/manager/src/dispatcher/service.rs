@@ -53,17 +53,22 @@ impl Dispatcher for DispatcherService {
             let leader = leadership.leader.map(|m| m.addr).unwrap_or_default();
             return Ok(Response::new(not_leader(leader)));
         }
-        if self.machine.view().node(&node).is_none() {
+        let known_role = || self.machine.view().node(&node).map(|known| known.role);
+        if known_role().is_none() {
             return Err(was_removed(&node));
         }
         let description = timeout(HELLO_TIMEOUT, hello(&mut incoming))
             .await
             .map_err(|_| Status::deadline_exceeded("a session begins with Hello"))??;
+        let Some(role) = known_role() else {
+            return Err(was_removed(&node));
+        };
         let opened = self.sessions.open(&node, |managers| {
             ToAgentMessage::Welcome(Welcome {
                 node: node.to_string(),
                 managers: managers.to_vec(),
                 heartbeat_period: Some(HEARTBEAT_PERIOD.into()),
+                role: wire::dispatcher::role(role),
             })
         });
         let Opened {
@@ -72,6 +77,10 @@ impl Dispatcher for DispatcherService {
             closed,
         } = opened;
         tracing::debug!(%node, %addr, "session opened");
+        // Changes from now on are told to open sessions; one in between would be missed.
+        if let Some(now) = known_role().filter(|now| *now != role) {
+            self.sessions.role_changed(id, now);
+        }
         self.driver
             .session(Input::SessionOpened {
                 node: node.clone(),

@@ -1,15 +1,15 @@
 //! The sessions that are open on this manager.
 
 use crate::leader::SessionId;
-use model::NodeId;
 use model::assignment::Assignments;
+use model::{NodeId, Role};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use wire::pb::dispatcher::to_agent::Message;
-use wire::pb::dispatcher::{Managers, Reported, ToAgent};
+use wire::pb::dispatcher::{Managers, Reported, RoleChanged, ToAgent};
 
 /// Messages to an agent that may wait. An agent that is further behind is cut off: when it comes back it gets the
 /// complete set, which is shorter than what it has missed.
@@ -87,6 +87,11 @@ impl Sessions {
 
     pub(crate) fn reported(&self, session: SessionId, sequence: u64) {
         self.send(session, Message::Reported(Reported { sequence }));
+    }
+
+    pub(crate) fn role_changed(&self, session: SessionId, role: Role) {
+        let role = wire::dispatcher::role(role);
+        self.send(session, Message::RoleChanged(RoleChanged { role }));
     }
 
     /// Sends a message; false when the session is not open (any more).

@@ -1,6 +1,6 @@
 //! How other tasks reach the driver.
 
-use crate::leader::Input;
+use crate::leader::{Input, Limits};
 use model::control::{ControlError, WriteRequest, Written};
 use model::{Change, Refusal};
 use tokio::sync::{mpsc, oneshot};
@@ -35,11 +35,17 @@ pub(crate) enum ProposalError {
 #[derive(Clone)]
 pub(crate) struct DriverHandle {
     commands: mpsc::Sender<Command>,
+    limits: Limits,
 }
 
 impl DriverHandle {
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> DriverHandle {
-        DriverHandle { commands }
+    pub(super) fn new(commands: mpsc::Sender<Command>, limits: Limits) -> DriverHandle {
+        DriverHandle { commands, limits }
+    }
+
+    /// The leader's bounds.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub(crate) async fn write(&self, request: WriteRequest) -> Result<Written, ControlError> {

@@ -145,6 +145,14 @@ pub struct Limits {
     pub daemon_restart_grace: Duration,
     /// After a change of leader, this long for agents to find the new one before their nodes count as down.
     pub new_leader_grace: Duration,
+    /// When most nodes fall silent at the same time, the fault is more likely in between (this manager's own link)
+    /// than in all of them: their tasks stay for this long. When the nodes are gone indeed, that is how much later
+    /// their tasks run elsewhere.
+    pub mass_loss_delay: Duration,
+    /// Nodes that have to be silent for that at the least: of two or three nodes, two can well fail together.
+    pub mass_loss_nodes: usize,
+    /// No task is moved for the sake of an even spread before nodes have neither come nor gone for this long.
+    pub rebalance_quiet: Duration,
     /// Bounds of the orchestrator.
     pub orchestrator: orchestrator::Limits,
     /// Bounds of the allocator.
@@ -159,6 +167,9 @@ impl Default for Limits {
             node_silence: Duration::from_secs(2),
             daemon_restart_grace: Duration::from_secs(3),
             new_leader_grace: Duration::from_secs(4),
+            mass_loss_delay: Duration::from_secs(30),
+            mass_loss_nodes: 3,
+            rebalance_quiet: Duration::from_secs(30),
             orchestrator: orchestrator::Limits::default(),
             allocator: allocator::Limits::default(),
             scheduler: scheduler::Limits::default(),

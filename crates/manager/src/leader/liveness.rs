@@ -14,22 +14,62 @@ pub(super) struct Liveness {
 
 struct Deadline {
     at: Timestamp,
-    message: &'static str,
+    cause: Cause,
 }
+
+/// What a node is down for when its time is up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Nothing came in on its session.
+    Silence,
+    /// It has not found the new leader.
+    NewLeader,
+    /// Its session ended with a sign.
+    Restart,
+    /// It was silent with most of the others, and was given more time.
+    MassLoss,
+}
+
+impl Cause {
+    fn message(self) -> &'static str {
+        match self {
+            Cause::Silence => "heartbeat failure",
+            Cause::NewLeader => "heartbeat failure after a change of leader",
+            Cause::Restart => "the daemon did not come back",
+            Cause::MassLoss => "heartbeat failure, with most of the nodes",
+        }
+    }
+}
+
+/// What a node is told to be while most of the nodes are silent.
+const MASS_LOSS: &str = "silent with most of the nodes: its tasks stay for now, since the fault may lie between them and this manager";
 
 impl Liveness {
     /// After a change of leader every node that was not down is given time to find the new one.
     pub(super) fn start(&mut self, now: Timestamp, view: &Store, limits: &Limits) {
         let at = now + limits.new_leader_grace;
-        let message = "heartbeat failure after a change of leader";
+        let cause = Cause::NewLeader;
         let nodes = view.nodes().filter(|n| n.status.state != NodeState::Down);
         self.deadlines = nodes
-            .map(|n| (n.id.clone(), Deadline { at, message }))
+            .map(|n| (n.id.clone(), Deadline { at, cause }))
             .collect();
     }
 
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.deadlines.values().map(|d| d.at).min()
+    }
+
+    /// Whether more than half of the nodes that were there are silent at the same time. The others' messages are
+    /// due within half of the time that makes a node silent: one that has missed them is as good as silent, too.
+    fn is_mass_loss(&self, now: Timestamp, limits: &Limits) -> bool {
+        let soon = now + limits.node_silence / 2;
+        let there = self.deadlines.values();
+        let there = there.filter(|d| matches!(d.cause, Cause::Silence | Cause::NewLeader));
+        let silent = there.clone().filter(|d| d.at <= soon).count();
+        let held = self.deadlines.values();
+        let held = held.filter(|d| d.cause == Cause::MassLoss).count();
+        let lost = silent + held;
+        lost >= limits.mass_loss_nodes && lost * 2 > there.count() + held
     }
 }
 
@@ -42,7 +82,7 @@ impl Leader {
         description: NodeDescription,
         addr: String,
     ) {
-        self.expect(step, id, self.limits.node_silence, "heartbeat failure");
+        self.expect(step, id, self.limits.node_silence, Cause::Silence);
         let Some(node) = step.view.node(id) else {
             return;
         };
@@ -99,7 +139,7 @@ impl Leader {
     /// Anything heard on a session pushes the node's deadline out.
     pub(super) fn heard(&mut self, step: &mut Step<'_>, node: &NodeId, session: SessionId) {
         if self.sessions.get(node).is_some_and(|s| s.id == session) {
-            self.expect(step, node, self.limits.node_silence, "heartbeat failure");
+            self.expect(step, node, self.limits.node_silence, Cause::Silence);
         }
     }
 
@@ -109,12 +149,7 @@ impl Leader {
             return;
         }
         self.sessions.remove(id);
-        self.expect(
-            step,
-            id,
-            self.limits.daemon_restart_grace,
-            "the daemon did not come back",
-        );
+        self.expect(step, id, self.limits.daemon_restart_grace, Cause::Restart);
         let Some(node) = step.view.node(id) else {
             return;
         };
@@ -138,28 +173,26 @@ impl Leader {
         step: &Step<'_>,
         node: &NodeId,
         within: std::time::Duration,
-        message: &'static str,
+        cause: Cause,
     ) {
-        self.liveness.deadlines.insert(
-            node.clone(),
-            Deadline {
-                at: step.now + within,
-                message,
-            },
-        );
+        let at = step.now + within;
+        let deadline = Deadline { at, cause };
+        self.liveness.deadlines.insert(node.clone(), deadline);
     }
 
-    /// Nodes whose time is up are down, all of them in one proposal.
+    /// Nodes whose time is up are down, all of them in one proposal. When they are most of the nodes, they are given
+    /// more time.
     pub(super) fn check_liveness(&mut self, step: &mut Step<'_>) {
         if self.liveness.due().is_none_or(|at| at > step.now) {
             return;
         }
-        let mut changes = Vec::new();
+        let mass_loss = self.liveness.is_mass_loss(step.now, &self.limits);
         let late = |(id, deadline): (&NodeId, &Deadline)| {
-            (deadline.at <= step.now).then(|| (id.clone(), deadline.message))
+            (deadline.at <= step.now).then(|| (id.clone(), deadline.cause))
         };
         let late: Vec<_> = self.liveness.deadlines.iter().filter_map(late).collect();
-        for (id, message) in late {
+        let mut changes = Vec::new();
+        for (id, cause) in late {
             self.liveness.deadlines.remove(&id);
             if let Some(session) = self.sessions.remove(&id) {
                 step.out.push(super::Output::CloseSession {
@@ -170,8 +203,15 @@ impl Leader {
             let Some(node) = step.view.node(&id) else {
                 continue;
             };
+            let hold = mass_loss && matches!(cause, Cause::Silence | Cause::NewLeader);
+            let (state, message) = if hold {
+                self.expect(step, &id, self.limits.mass_loss_delay, Cause::MassLoss);
+                (NodeState::Disconnected, MASS_LOSS)
+            } else {
+                (NodeState::Down, cause.message())
+            };
             let status = NodeStatus {
-                state: NodeState::Down,
+                state,
                 message: message.into(),
                 addr: node.status.addr.clone(),
                 since: step.now,

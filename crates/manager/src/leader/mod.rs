@@ -10,13 +10,19 @@
 mod assign;
 mod io;
 mod liveness;
-mod loops;
+pub(crate) mod loops;
+mod plan;
+mod rebalance;
 mod reports;
-mod requests;
+pub(crate) mod requests;
+#[cfg(test)]
+mod tests;
 
 pub use io::{Input, Limits, Output, ProposalToken, RequestToken, SessionId};
+pub use plan::{MAX_ROUNDS, plan};
+pub use rebalance::{LOOK_AGAIN, MOVES_AT_ONCE};
 
-use model::{IdSource, NodeId, Proposal, Timestamp};
+use model::{IdSource, NodeId, Proposal, ServiceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Dirty, Store};
 
@@ -29,8 +35,9 @@ pub struct Leader {
     dirty: Dirty,
     /// The loops' proposals under way.
     deciding: BTreeSet<ProposalToken>,
-    /// When the loops want to be called though nothing happens.
-    loops_due: Option<Timestamp>,
+    /// When something is due for a service though nothing happens.
+    due: BTreeMap<ServiceId, Timestamp>,
+    rebalance: rebalance::Rebalance,
     requests: requests::Pending,
     reports: reports::Reports,
     sessions: BTreeMap<NodeId, assign::Session>,
@@ -54,7 +61,8 @@ impl Leader {
             next_token: 0,
             dirty: Dirty::default(),
             deciding: BTreeSet::new(),
-            loops_due: None,
+            due: BTreeMap::new(),
+            rebalance: rebalance::Rebalance::default(),
             requests: requests::Pending::default(),
             reports: reports::Reports::default(),
             sessions: BTreeMap::new(),
@@ -101,6 +109,8 @@ impl Leader {
                 for event in &events {
                     self.dirty.note(event);
                 }
+                self.rebalance
+                    .note(step.now, self.limits.rebalance_quiet, &events);
                 for (token, outcome) in outcomes {
                     self.settle(step, token, outcome);
                 }
@@ -139,7 +149,8 @@ impl Leader {
         self.leading = true;
         self.dirty = Dirty::everything();
         self.deciding.clear();
-        self.loops_due = None;
+        self.due.clear();
+        self.rebalance.wait(step.now, self.limits.rebalance_quiet);
         self.sessions.clear();
         self.reports = reports::Reports::default();
         self.liveness.start(step.now, step.view, &self.limits);
@@ -179,15 +190,16 @@ impl Leader {
         } else if self.reports.is_under_way(token) {
             self.reports.settle(outcome.is_ok(), &mut step.out);
         } else {
-            self.requests
-                .settle(token, outcome, step.view, &mut step.out);
+            self.settle_request(step, token, outcome);
         }
     }
 
     fn ask_to_be_woken(&mut self, step: &mut Step<'_>) {
         // While a decision is under way, its outcome is the next call.
-        let loops_due = self.loops_due.filter(|_| self.deciding.is_empty());
-        let due = [loops_due, self.liveness.due()].into_iter().flatten().min();
+        let loops = [self.due.values().min().copied(), self.rebalance.due()];
+        let loops = loops.into_iter().flatten().min();
+        let loops = loops.filter(|_| self.deciding.is_empty());
+        let due = [loops, self.liveness.due()].into_iter().flatten().min();
         if let Some(at) = due {
             step.out.push(Output::WakeAt(at));
         }

@@ -26,8 +26,8 @@ pub(super) enum FromNode {
     Lines(Vec<LogMessage>),
     /// Why something is missing.
     Notice(String),
-    /// There is nothing more.
-    Ended(u64),
+    /// There is nothing more, or the stream broke off: then with the reason.
+    Ended(u64, Option<String>),
 }
 
 /// The subscriptions of this manager.
@@ -74,7 +74,7 @@ impl LogBroker {
         Box::pin(ReceiverStream::new(receiver))
     }
 
-    /// Asks a node for the logs of some of its tasks; false when it has no session here.
+    /// Asks a node for the logs of some of its tasks; none when it has no session here.
     pub(super) fn subscribe(
         &self,
         node: &NodeId,
@@ -159,7 +159,7 @@ impl LogBroker {
             (open.services.clone(), open.reader.clone())
         };
         let gone = |_| Status::cancelled("nobody reads any more");
-        let mut next = Some(first);
+        let (mut next, mut broken) = (Some(first), None);
         while let Some(batch) = next {
             let (lines, notices) = sort(node, &services, batch.frames);
             if !lines.is_empty() {
@@ -171,16 +171,13 @@ impl LogBroker {
             next = match frames.message().await {
                 Ok(next) => next,
                 Err(error) => {
-                    let notice = format!("node {node}: {}", error.message());
-                    reader.send(FromNode::Notice(notice)).await.map_err(gone)?;
+                    broken = Some(error.message().to_owned());
                     None
                 }
             };
         }
-        reader
-            .send(FromNode::Ended(subscription))
-            .await
-            .map_err(gone)
+        let ended = FromNode::Ended(subscription, broken);
+        reader.send(ended).await.map_err(gone)
     }
 }
 

@@ -4,7 +4,10 @@ use super::*;
 use crate::connector::Connector;
 use model::assignment::{AssignedTask, AssignmentChange, Assignments, digest};
 use model::control::TaskSelector;
-use model::{DesiredState, NodeDescription, NodeState, TaskId, TaskState, TaskStatus, Timestamp};
+use model::{
+    DesiredState, NodeDescription, NodeState, Payload, PayloadId, TaskId, TaskState, TaskStatus,
+    Timestamp,
+};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,6 +23,7 @@ pub(super) struct FakeAgent {
     pub(super) outgoing: mpsc::Sender<pb::ToManager>,
     pub(super) incoming: Streaming<pb::ToAgent>,
     pub(super) tasks: BTreeMap<TaskId, AssignedTask>,
+    pub(super) payloads: BTreeMap<PayloadId, Arc<Payload>>,
     pub(super) reported: u64,
     sequence: u64,
     beat: tokio::task::AbortHandle,
@@ -48,6 +52,7 @@ impl FakeAgent {
                 outgoing: outgoing.clone(),
                 incoming,
                 tasks: BTreeMap::new(),
+                payloads: BTreeMap::new(),
                 reported: 0,
                 sequence: 0,
                 beat: beat(outgoing.clone()),
@@ -103,6 +108,7 @@ impl FakeAgent {
     fn assign(&mut self, assignments: Assignments) {
         if assignments.complete {
             self.tasks.clear();
+            self.payloads.clear();
         }
         for change in assignments.changes {
             match change {
@@ -111,9 +117,14 @@ impl FakeAgent {
                     self.tasks.get_mut(&id).unwrap().desired = desired;
                 }
                 AssignmentChange::Remove(id) => drop(self.tasks.remove(&id)),
+                AssignmentChange::PutPayload(payload) => {
+                    self.payloads.insert(payload.id.clone(), payload);
+                }
+                AssignmentChange::RemovePayload(id) => drop(self.payloads.remove(&id)),
             }
         }
-        let found = digest(self.tasks.iter().map(|(id, task)| (id, task.desired)));
+        let tasks = self.tasks.iter().map(|(id, task)| (id, task.desired));
+        let found = digest(tasks, self.payloads.keys());
         assert_eq!(found, assignments.digest);
     }
 
@@ -121,7 +132,7 @@ impl FakeAgent {
     pub(super) async fn report_all(&mut self) -> u64 {
         let state = |task: &AssignedTask| match task.desired {
             DesiredState::Ready => TaskState::Ready,
-            DesiredState::Running => TaskState::Running,
+            DesiredState::Running | DesiredState::Complete => TaskState::Running,
             DesiredState::Shutdown | DesiredState::Remove => TaskState::Shutdown,
         };
         let updates = self.tasks.values();
