@@ -28,7 +28,7 @@ use std::rc::Rc;
 
 use crate::cgroup::{self, DeviceAccess, Group, Layout};
 use crate::seccomp::Filter;
-use crate::spec::{ContainerSpec, Network};
+use crate::spec::{ContainerSpec, Network, Rootfs, Seccomp};
 use crate::sys::check;
 use capabilities::CapabilitySet;
 use devices::Node;
@@ -74,7 +74,9 @@ impl Plan {
         spec.devices = Vec::new();
         spec.sysctls = Vec::new();
         spec.args = Vec::new();
-        spec.seccomp = crate::spec::Seccomp::Default;
+        spec.seccomp = Seccomp::Default;
+        let Rootfs::Overlay { lower, .. } = &mut spec.rootfs;
+        *lower = Vec::new();
     }
 }
 

@@ -18,6 +18,8 @@ use crate::sys;
 const MAX_REPORT: usize = 64 << 10;
 /// Reads of one stream before others have their turn.
 const READS_PER_TURN: u32 = 1;
+/// Reads of a terminal, each of at most 4 KiB.
+const TERMINAL_READS_PER_TURN: u32 = 16;
 /// Reads of a stream whose container ended: more than a pipe (64 KiB at once) or a terminal (640 KiB in
 /// pieces of 4 KiB) holds, but an end, should a process outside of the container have got hold of its
 /// output and write on.
@@ -44,6 +46,8 @@ pub(super) struct Live {
     /// Or a terminal's master.
     stdout: Stream,
     stderr: Stream,
+    /// Whether standard output is a terminal.
+    pub(super) terminal: bool,
     /// Through which the terminal's master comes; `None` after that.
     console: Option<OwnedFd>,
     /// For programs that join it.
@@ -80,7 +84,10 @@ pub(super) enum Outcome {
 /// Whether to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum More {
+    /// When the poller says so.
     Later,
+    /// There may be more now: others had their turn to come first.
+    Now,
     Ended,
 }
 
@@ -95,6 +102,7 @@ impl Live {
             _stdin: ends.stdin,
             stdout: stream(ends.stdout),
             stderr: stream(ends.stderr),
+            terminal: ends.console.is_some(),
             console: ends.console,
             plan,
             log,
@@ -145,7 +153,11 @@ impl Live {
         scratch: &mut [u8],
         buffer: &mut Vec<u8>,
     ) -> More {
-        self.read_times(name, READS_PER_TURN, scratch, buffer)
+        let times = match self.terminal {
+            true => TERMINAL_READS_PER_TURN,
+            false => READS_PER_TURN,
+        };
+        self.read_times(name, times, scratch, buffer)
     }
 
     /// The container ended: moves the rest to the log and closes both streams.
@@ -186,7 +198,7 @@ impl Live {
                 Err(_) => return More::Ended,
             }
         }
-        More::Later
+        More::Now
     }
 
     fn stream_and_log(&mut self, name: StreamName) -> (&mut Stream, &mut LogWriter) {

@@ -57,7 +57,7 @@ impl Exec {
                 Err(_) => return More::Ended,
             }
         }
-        More::Later
+        More::Now
     }
 
     /// With its process group, to which what it started belongs by default.

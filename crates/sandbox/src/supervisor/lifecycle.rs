@@ -151,7 +151,7 @@ impl Server {
         }
         live.end_console();
         if let Some(fd) = live.stream_fd(StreamName::Stdout)
-            && let Err(error) = self.poller.add(fd, Token::Stdout(number))
+            && let Err(error) = self.poller.add_changes(fd, Token::Stdout(number))
         {
             // Out of memory for watches: its output is still read when it ends.
             eprintln!("cannot watch a container's terminal: {error}");
@@ -164,7 +164,16 @@ impl Server {
             .get_mut(&number)
             .and_then(|c| c.live.as_mut());
         let Some(live) = live else { return };
-        if live.read(name, &mut self.scratch, &mut self.entries) == More::Ended {
+        let more = live.read(name, &mut self.scratch, &mut self.entries);
+        if live.terminal {
+            // "Ended" may be only for now: the program may open its terminal again, and closing ours
+            // would hang up.
+            if let (More::Now, Some(fd)) = (more, live.stream_fd(name))
+                && let Err(error) = self.poller.again(fd, Token::Stdout(number))
+            {
+                eprintln!("cannot watch a container's terminal: {error}");
+            }
+        } else if more == More::Ended {
             if let Some(fd) = live.stream_fd(name) {
                 self.poller.remove(fd);
             }

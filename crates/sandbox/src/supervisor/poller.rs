@@ -63,7 +63,7 @@ impl Token {
     }
 }
 
-/// A level-triggered epoll.
+/// An epoll, level-triggered except where it says otherwise.
 pub(super) struct Poller {
     epoll: OwnedFd,
 }
@@ -78,6 +78,29 @@ impl Poller {
     pub(super) fn add(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
         let data = EventData::new_u64(token.encode());
         Ok(epoll::add(&self.epoll, fd, data, EventFlags::IN)?)
+    }
+
+    /// Tells only changes: a terminal that nobody has open is "ready" all the time. Read until there is
+    /// nothing more, or call [`Poller::again`].
+    pub(super) fn add_changes(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
+        let data = EventData::new_u64(token.encode());
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            data,
+            EventFlags::IN | EventFlags::ET,
+        )?)
+    }
+
+    /// Tells of it once more if it is ready, after [`Poller::add_changes`].
+    pub(super) fn again(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
+        let data = EventData::new_u64(token.encode());
+        Ok(epoll::modify(
+            &self.epoll,
+            fd,
+            data,
+            EventFlags::IN | EventFlags::ET,
+        )?)
     }
 
     /// Whether to wait for room for output, too.
