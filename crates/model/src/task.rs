@@ -157,6 +157,27 @@ pub struct Platform {
     pub os: String,
 }
 
+impl Platform {
+    /// Whether an image for this platform runs on a machine that says it is `has`; what is empty here does not matter.
+    pub fn runs_on(&self, has: &Platform) -> bool {
+        let same = |wanted: &str, has: &str| wanted.is_empty() || wanted == has;
+        same(&self.os, &has.os)
+            && same(
+                image_architecture(&self.architecture),
+                image_architecture(&has.architecture),
+            )
+    }
+}
+
+/// The name that images use for an architecture; nodes use uname's.
+fn image_architecture(name: &str) -> &str {
+    match name {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 impl TaskSpec {
     /// Whether it asks for the host's own network, by name or id.
     pub fn uses_host_network(&self) -> bool {

@@ -1,18 +1,30 @@
 //! Which services to look at, and when a task is out of date.
 
+use crate::drain;
 use model::{Node, Service, ServiceId, Task, TaskSpec, constraint};
 use std::collections::BTreeSet;
 use store::{Dirty, Store};
 
-/// Services that something happened to: themselves, one of their tasks, or a node of one of their tasks.
+/// Services that something happened to: themselves, one of their tasks, or a node that is a slot of theirs, has a
+/// task of theirs, or gives them a turn to leave.
 pub(crate) fn services(view: &Store, dirty: &Dirty) -> BTreeSet<ServiceId> {
     if dirty.everything || dirty.cluster {
         let living = view.services().map(|s| s.id.clone());
         return living.chain(view.services_with_tasks().cloned()).collect();
     }
     let mut services = dirty.services.clone();
+    if !dirty.nodes.is_empty() {
+        services.extend(view.global_services().map(|s| s.id.clone()));
+    }
     for node in &dirty.nodes {
         services.extend(view.tasks_on_node(node).map(|t| t.service.clone()));
+    }
+    if !services.is_empty() {
+        // One service's move that has ended is another one's turn.
+        for node in view.nodes().filter(|node| drain::is_in_turns(node)) {
+            let waiting = view.tasks_on_node(&node.id).filter(|t| t.is_wanted());
+            services.extend(waiting.map(|t| t.service.clone()));
+        }
     }
     services
 }
@@ -22,20 +34,40 @@ pub(crate) fn services(view: &Store, dirty: &Dirty) -> BTreeSet<ServiceId> {
 /// Equal spec versions are equal specs. A change of nothing but the placement keeps a task whose node
 /// satisfies the new constraints. Everything else in the template counts, and so does the endpoint.
 pub fn is_dirty(service: &Service, task: &Task, node: Option<&Node>) -> bool {
-    if task.spec_version == service.spec_version {
-        return false;
+    match difference(service, task) {
+        Difference::None => false,
+        Difference::Placement => {
+            !node.is_some_and(|node| satisfies_constraints(&service.spec.task, node))
+        }
+        Difference::Whole => true,
     }
-    let wanted = &service.spec.task;
-    if only_placement_differs(wanted, &task.spec)
-        && node.is_some_and(|node| satisfies_constraints(wanted, node))
-    {
-        return endpoint_differs(service, task);
-    }
-    **wanted != *task.spec || endpoint_differs(service, task)
 }
 
-fn endpoint_differs(service: &Service, task: &Task) -> bool {
-    task.endpoint.is_some() && task.endpoint != service.spec.endpoint
+/// How far the template of a task is from its service's. Tasks of one spec version have the same answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    None,
+    /// In nothing but the placement: it depends on the node.
+    Placement,
+    Whole,
+}
+
+pub(crate) fn difference(service: &Service, task: &Task) -> Difference {
+    if task.spec_version == service.spec_version {
+        return Difference::None;
+    }
+    if task.endpoint.is_some() && task.endpoint != service.spec.endpoint {
+        return Difference::Whole;
+    }
+    let wanted = &*service.spec.task;
+    if *wanted == *task.spec {
+        return Difference::None;
+    }
+    if only_placement_differs(wanted, &task.spec) {
+        Difference::Placement
+    } else {
+        Difference::Whole
+    }
 }
 
 fn only_placement_differs(a: &TaskSpec, b: &TaskSpec) -> bool {

@@ -1,136 +1,69 @@
-//! Rolling updates. What was done and what failed is in the service's update status and in its tasks.
+//! Rolling updates, and replacements that somebody asked for. What was done and what failed is in the service's update
+//! status and in its tasks.
+//!
+//! An update runs under the update configuration, a rollback under the rollback configuration. Tasks that are marked to be
+//! replaced go through the same steps under the update configuration, but are no update: the status does not
+//! show them, and a paused update does not stop them.
+
+mod slots;
+mod watch;
+
+pub(crate) use slots::{replace_slot, settle};
+pub(crate) use watch::{Watch, watch};
 
 use crate::Context;
-use crate::plan::{Member, Plan};
-use crate::restart::{self, Verdict};
-use model::service::{FailureAction, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus};
-use model::{Change, DesiredState, Task, TaskState, Timestamp};
-use std::sync::Arc;
+use crate::global::{self, Standing};
+use crate::plan::{Member, Place, Plan};
+use crate::restart;
+use model::service::{FailureAction, UpdateConfig, UpdateState, UpdateStatus};
+use model::{SlotKey, Timestamp};
 use std::time::Duration;
 
 /// Docker monitors at least this much longer than it waits between slots.
 const MONITOR_BEYOND_DELAY: Duration = Duration::from_secs(1);
 
-/// Counts tasks of the running update that ended too early, and pauses it when they are too many.
-pub(crate) fn count_failures(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
-    let config = plan.service.spec.update_config();
-    let Some(status) = running_update(plan) else {
-        return;
-    };
-    if config.failure_action == FailureAction::Continue {
-        return;
+/// The configuration under which slots are replaced now.
+fn config(plan: &Plan<'_>) -> UpdateConfig {
+    match plan.status().map(|s| s.state) {
+        Some(UpdateState::RollbackStarted) => plan.service.spec.rollback_config(),
+        _ => plan.service.spec.update_config(),
     }
-    let monitor = config.monitor();
-    let mut newly_failed = Vec::new();
-    for member in plan.slots.values_mut().flatten() {
-        let Some(task) = &member.task else { continue };
-        let of_this_update = task.spec_version == plan.service.spec_version;
-        if member.counted
-            || !of_this_update
-            || !ended_early(
-                task.status.state,
-                task.running_at,
-                task.status.applied_at,
-                monitor,
-            )
-        {
-            continue;
-        }
-        member.counted = true;
-        newly_failed.push(task.id.clone());
-    }
-    let Some(last) = newly_failed.last().cloned() else {
-        return;
-    };
-    let mut status = status;
-    status.failures += newly_failed.len() as u64;
-    let total = status.total_slots.max(1);
-    if status.failures as f64 / total as f64 > f64::from(config.max_failure_ratio) {
-        status.state = UpdateState::Paused;
-        status.message =
-            format!("update paused due to failure or early termination of task {last}");
-        status.completed_at = Some(ctx.now);
-    }
-    plan.decision.changes.extend(
-        newly_failed
-            .into_iter()
-            .map(|id| Change::SetFailureCounted { id }),
-    );
-    write_status(plan, status);
 }
 
-/// An end that was not asked for, before the task ran or soon after.
-fn ended_early(
-    state: TaskState,
-    running_at: Option<Timestamp>,
-    ended_at: Timestamp,
-    monitor: Duration,
-) -> bool {
-    matches!(
-        state,
-        TaskState::Complete | TaskState::Failed | TaskState::Rejected
-    ) && running_at.is_none_or(|at| ended_at.since(at) <= monitor)
-}
-
-/// The status of the service as the decision so far leaves it.
-fn current_status(plan: &Plan<'_>) -> Option<UpdateStatus> {
-    let decided = plan
-        .decision
-        .changes
-        .iter()
-        .rev()
-        .find_map(|change| match change {
-            Change::SetUpdateStatus { id, status, .. } if *id == plan.service.id => {
-                Some(status.clone())
-            }
-            _ => None,
-        });
-    decided.unwrap_or_else(|| plan.service.update_status.clone())
-}
-
-fn running_update(plan: &Plan<'_>) -> Option<UpdateStatus> {
-    current_status(plan).filter(|status| status.state == UpdateState::Updating)
-}
-
-fn write_status(plan: &mut Plan<'_>, status: UpdateStatus) {
-    let id = plan.service.id.clone();
-    plan.decision.changes.retain(
-        |change| !matches!(change, Change::SetUpdateStatus { id: other, .. } if *other == id),
-    );
-    plan.decision.changes.push(Change::SetUpdateStatus {
-        id,
-        if_spec_version: plan.service.spec_version,
-        status: Some(status),
-    });
+fn is_paused(plan: &Plan<'_>) -> bool {
+    let paused = [UpdateState::Paused, UpdateState::RollbackPaused];
+    plan.status().is_some_and(|s| paused.contains(&s.state))
 }
 
 /// Starts an update when slots are out of date, replaces as many slots as may be out at once, and completes it.
 pub(crate) fn advance(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
-    let status = current_status(plan);
-    if status
-        .as_ref()
-        .is_some_and(|s| s.state == UpdateState::Paused)
-    {
+    let config = config(plan);
+    let under_way = plan.status().filter(|s| s.state.is_under_way()).cloned();
+    let outdated = if is_paused(plan) {
+        Vec::new()
+    } else {
+        outdated_slots(plan)
+    };
+    if under_way.is_none() && !outdated.is_empty() {
+        plan.set_status(begun(ctx.now, outdated.len()));
+    }
+    let marked = marked_slots(plan);
+    if under_way.is_none() && outdated.is_empty() && marked.is_empty() {
         return;
     }
-    let config = plan.service.spec.update_config();
-    settle_slots(plan, &config);
-    let dirty: Vec<u64> = plan
-        .slots
-        .iter()
-        .filter(|(_, members)| is_slot_dirty(members))
-        .map(|(slot, _)| *slot)
-        .collect();
-    let running = status.filter(|s| s.state == UpdateState::Updating);
-    let Some(status) = running else {
-        if !dirty.is_empty() {
-            write_status(plan, begun(ctx.now, dirty.len()));
-            replace_slots(ctx, plan, &config, &dirty);
-        }
-        return;
-    };
-    let busy = replace_slots(ctx, plan, &config, &dirty);
-    if dirty.is_empty() && busy == 0 {
+    let nothing_outdated = outdated.is_empty();
+    let mut due = outdated;
+    due.extend(marked);
+    // Slots that are out already go first: replacing them takes nothing out.
+    due.sort_by_cached_key(|slot| (slots::has_running(&plan.slots[slot]), slot.clone()));
+    due.dedup();
+    // Slots that leave a drained node in turns do so with the new specification.
+    due.retain(|slot| {
+        let mut wanted = plan.slots[slot].iter().filter(|m| m.is_wanted());
+        !wanted.any(|m| m.place == Place::Leaving)
+    });
+    let busy = slots::replace(ctx, plan, &config, &due);
+    if let Some(status) = under_way.filter(|_| nothing_outdated && busy == 0) {
         complete(ctx, plan, &config, status);
     }
 }
@@ -144,170 +77,44 @@ fn begun(now: Timestamp, slots: usize) -> UpdateStatus {
         total_slots: slots as u64,
         failures: 0,
         replaced_at: None,
+        progressed_at: Some(now),
     }
 }
 
-fn is_slot_dirty(members: &[Member]) -> bool {
-    let mut wanted = members.iter().filter(|m| m.is_wanted());
-    let first = wanted.next();
-    first.is_some_and(|m| m.dirty) || wanted.next().is_some()
+/// Slots with a task of another template that can be replaced.
+fn outdated_slots(plan: &Plan<'_>) -> Vec<SlotKey> {
+    let is_outdated = |members: &[Member]| members.iter().any(|m| m.is_wanted() && m.dirty);
+    let slots = plan.slots.iter().filter(|(slot, members)| {
+        is_outdated(members) && !is_frozen(plan, slot) && !is_given_up(plan, members)
+    });
+    slots.map(|(slot, _)| slot.clone()).collect()
 }
 
-/// In slots with more than one task, one stays, an up-to-date one if there is one. The others go: at once, or under start-first when the new one runs.
-fn settle_slots(plan: &mut Plan<'_>, config: &UpdateConfig) {
-    let mut surplus = Vec::new();
-    for (slot, members) in &plan.slots {
-        let wanted = || members.iter().enumerate().filter(|(_, m)| m.is_wanted());
-        if wanted().count() < 2 {
-            continue;
-        }
-        let clean = || wanted().filter(|(_, m)| !m.dirty);
-        // Two of older specs are there when one update came into another: one of them is enough to wait with.
-        let old_but_running = || wanted().find(|(_, m)| m.is_running());
-        let Some((keep, kept)) = clean()
-            .find(|(_, m)| m.is_running())
-            .or_else(|| clean().next())
-            .or_else(old_but_running)
-        else {
-            continue;
-        };
-        if config.order == UpdateOrder::StartFirst && !kept.is_running() {
-            surplus.extend(
-                clean()
-                    .filter(|(index, _)| *index != keep)
-                    .map(|(index, _)| (*slot, index)),
-            );
-            continue;
-        }
-        let out = wanted().any(|(_, m)| m.is_running());
-        if !kept.is_running() && out {
-            continue; // Stopping the one that runs takes the slot out: that has to be counted.
-        }
-        surplus.extend(
-            wanted()
-                .filter(|(index, _)| *index != keep)
-                .map(|(index, _)| (*slot, index)),
-        );
-    }
-    for (slot, index) in surplus {
-        plan.set_desired(slot, index, DesiredState::Shutdown);
-    }
-}
-
-/// Replaces tasks in dirty slots while fewer than `parallelism` slots are out. Returns how many are out now.
-fn replace_slots(
-    ctx: &mut Context<'_>,
-    plan: &mut Plan<'_>,
-    config: &UpdateConfig,
-    dirty: &[u64],
-) -> u64 {
-    let mut busy = 0;
-    let mut wake = None;
-    for members in plan.slots.values() {
-        match occupation(plan, members, config, ctx.now) {
-            Occupation::Idle => {}
-            Occupation::Busy => busy += 1,
-            Occupation::Pausing(until) => {
-                busy += 1;
-                wake = Some(wake.map_or(until, |w: Timestamp| w.min(until)));
-            }
-        }
-    }
-    if let Some(at) = wake {
-        plan.decision.wake_at(at);
-    }
-    let parallelism = if config.parallelism == 0 {
-        u64::MAX
-    } else {
-        config.parallelism
+/// Slots with a task that somebody wants to be replaced.
+fn marked_slots(plan: &Plan<'_>) -> Vec<SlotKey> {
+    let is_marked = |members: &[Member]| {
+        let mut wanted = members.iter().filter(|m| m.is_wanted());
+        wanted.any(Member::is_marked)
     };
-    for slot in dirty {
-        let members = &plan.slots[slot];
-        let new = members.iter().position(|m| m.is_wanted() && !m.dirty);
-        let is_counted = !matches!(occupation(plan, members, config, ctx.now), Occupation::Idle);
-        if !is_counted && busy >= parallelism {
-            continue;
-        }
-        match new {
-            None => replace_slot(ctx, plan, config, *slot),
-            Some(new) if config.order == UpdateOrder::StopFirst => {
-                stop_others(plan, *slot, Some(new));
-            }
-            Some(_) => {}
-        }
-        busy += u64::from(!is_counted);
-    }
-    busy
+    let slots = plan.slots.iter();
+    slots
+        .filter(|(slot, members)| is_marked(members) && !is_frozen(plan, slot))
+        .map(|(slot, _)| slot.clone())
+        .collect()
 }
 
-enum Occupation {
-    Idle,
-    Busy,
-    /// Its new task runs; the pause after it lasts until then.
-    Pausing(Timestamp),
+/// A paused node keeps the task of a global service as it is: it would take no other.
+fn is_frozen(plan: &Plan<'_>, slot: &SlotKey) -> bool {
+    plan.service.spec.mode.is_global() && global::standing_of(plan, slot) != Standing::Takes
 }
 
-/// Whether the update is at work in a slot: its new task does not run yet, or the pause after it lasts.
-fn occupation(
-    plan: &Plan<'_>,
-    members: &[Member],
-    config: &UpdateConfig,
-    now: Timestamp,
-) -> Occupation {
-    let Some(new) = members.iter().find(|m| m.is_wanted() && !m.dirty) else {
-        return Occupation::Idle;
-    };
-    // It may be older than this update and what the update wants all the same: the slot is out until it runs.
-    if !new.is_running() {
-        return Occupation::Busy;
-    }
-    let of_this_update = |t: &&Arc<Task>| t.spec_version == plan.service.spec_version;
-    let task = new.task.as_ref().filter(of_this_update);
-    match task.and_then(|t| t.running_at) {
-        Some(at) if at + config.delay > now => Occupation::Pausing(at + config.delay),
-        _ => Occupation::Idle,
-    }
-}
-
-fn replace_slot(ctx: &mut Context<'_>, plan: &mut Plan<'_>, config: &UpdateConfig, slot: u64) {
-    let (start_after, restarts) = history(plan, slot);
-    let start_first = config.order == UpdateOrder::StartFirst;
-    // Under start-first the one that runs stays until its successor does. Others are there when an update
-    // came before the last one's replacement ran: they would only add up.
-    let kept = start_first
-        .then(|| to_be_kept(&plan.slots[&slot]))
-        .flatten();
-    stop_others(plan, slot, kept);
-    plan.create(ctx, slot, start_after, restarts, start_first);
-}
-
-fn stop_others(plan: &mut Plan<'_>, slot: u64, kept: Option<usize>) {
-    for index in 0..plan.slots[&slot].len() {
-        if plan.slots[&slot][index].is_wanted() && kept != Some(index) {
-            plan.set_desired(slot, index, DesiredState::Shutdown);
-        }
-    }
-}
-
-/// The wanted task that runs, else the oldest wanted one.
-fn to_be_kept(members: &[Member]) -> Option<usize> {
-    let running = members.iter().position(|m| m.is_wanted() && m.is_running());
-    running.or_else(|| members.iter().position(Member::is_wanted))
-}
-
-/// A slot whose last task of this very spec failed waits for the restart delay before the next try.
-fn history(plan: &Plan<'_>, slot: u64) -> (Option<Timestamp>, Vec<Timestamp>) {
-    let last = plan.slots[&slot]
-        .iter()
-        .filter_map(|m| m.task.as_ref())
-        .rfind(|t| t.spec_version == plan.service.spec_version && t.status.state.is_terminal());
-    match last.map(|task| restart::judge(task)) {
-        Some(Verdict::Replace {
-            start_after,
-            restarts,
-        }) => (Some(start_after), restarts),
-        Some(Verdict::Leave) | None => (None, Vec::new()),
-    }
+/// Under start-first: the new task ended, its policy allows no further try, and the old one still runs.
+fn is_given_up(plan: &Plan<'_>, members: &[Member]) -> bool {
+    let ended = |m: &&Member| m.is_over() && m.is_of(plan.service.spec_version);
+    let newest = members.iter().rfind(ended);
+    newest
+        .and_then(|m| m.task.as_ref())
+        .is_some_and(|task| restart::is_final(task))
 }
 
 /// All slots are replaced: watch them for the monitoring time, then say so.
@@ -317,35 +124,25 @@ fn complete(
     config: &UpdateConfig,
     mut status: UpdateStatus,
 ) {
-    let replaced_at = match status.replaced_at {
-        Some(at) => at,
-        None => {
-            status.replaced_at = Some(ctx.now);
-            ctx.now
-        }
-    };
+    let replaced_at = *status.replaced_at.get_or_insert(ctx.now);
     let monitor = match config.failure_action {
         FailureAction::Continue => Duration::ZERO,
-        FailureAction::Pause if config.delay >= config.monitor() => {
+        FailureAction::Pause | FailureAction::Rollback if config.delay >= config.monitor() => {
             config.delay + MONITOR_BEYOND_DELAY
         }
-        FailureAction::Pause => config.monitor(),
+        FailureAction::Pause | FailureAction::Rollback => config.monitor(),
     };
     let due = replaced_at + monitor;
-    if due <= ctx.now {
+    if due > ctx.now {
+        plan.wake_at(due);
+    } else if status.state == UpdateState::RollbackStarted {
+        status.state = UpdateState::RollbackCompleted;
+        status.message = "rollback completed".into();
+        status.completed_at = Some(ctx.now);
+    } else {
         status.state = UpdateState::Completed;
         status.message = "update completed".into();
         status.completed_at = Some(ctx.now);
-        write_status(plan, status);
-    } else {
-        plan.decision.wake_at(due);
-        if plan
-            .service
-            .update_status
-            .as_ref()
-            .is_none_or(|s| s.replaced_at != status.replaced_at)
-        {
-            write_status(plan, status);
-        }
     }
+    plan.set_status(status);
 }

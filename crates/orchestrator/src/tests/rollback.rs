@@ -1,0 +1,293 @@
+//! Updates that fail: deadlines, and the way back.
+
+use super::world::image;
+use super::{SECOND, World, config, restart};
+use model::service::{FailureAction, MAX_REVISIONS, RevisionCause, UpdateOrder, UpdateState};
+use model::task::RestartCondition;
+use model::{Mode, TaskState};
+use std::time::Duration;
+
+fn back(action: FailureAction) -> impl FnOnce(&mut model::ServiceSpec) {
+    move |s| {
+        s.update = config(|c| c.failure_action = action);
+        s.rollback = config(|c| c.delay = 10 * SECOND);
+    }
+}
+
+#[test]
+fn a_failed_update_goes_back_under_the_rollback_configuration() {
+    let mut world = World::new();
+    world.create(3, |s| {
+        back(FailureAction::Rollback)(s);
+        if let Some(update) = &mut s.update {
+            update.parallelism = 0;
+        }
+    });
+    world.update(|s| image(s, "other"));
+    world.pass(2 * SECOND);
+    world.end(1, TaskState::Failed);
+    let status = world.status().clone();
+    assert_eq!(status.state, UpdateState::RollbackStarted);
+    let told = "update rolled back due to failure or early termination of task ";
+    assert!(status.message.starts_with(told), "{}", status.message);
+    assert_eq!(status.total_slots, 3);
+    let service = world.service();
+    assert_eq!(service.spec.task.container.image, "good");
+    let failed = service
+        .previous_spec
+        .as_ref()
+        .expect("the failed one is kept");
+    assert_eq!(failed.task.container.image, "other");
+    let causes: Vec<RevisionCause> = service.history.iter().map(|r| r.cause).collect();
+    assert_eq!(
+        causes,
+        [
+            RevisionCause::Create,
+            RevisionCause::Update,
+            RevisionCause::FailedUpdate
+        ]
+    );
+    let back = |world: &World| {
+        let wanted = world.store.tasks().filter(|t| t.is_wanted());
+        wanted.filter(|t| t.spec.container.image == "good").count()
+    };
+    assert_eq!(back(&world), 1, "the delay of the rollback configuration");
+    assert_eq!(world.running(), 3);
+    world.change_leader();
+    world.pass(10 * SECOND);
+    assert_eq!(back(&world), 2);
+    world.pass(60 * SECOND);
+    let status = world.status();
+    assert_eq!(
+        (status.state, status.message.as_str()),
+        (UpdateState::RollbackCompleted, "rollback completed")
+    );
+    assert_eq!(world.running(), 3);
+}
+
+#[test]
+fn a_rolled_back_update_can_be_tried_again() {
+    let mut world = World::new();
+    world.create(2, back(FailureAction::Rollback));
+    world.update(|s| image(s, "bad"));
+    world.pass(60 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackCompleted));
+    world.behaviours.remove("bad");
+    world.roll_back();
+    world.pass(60 * SECOND);
+    assert_eq!(world.service().spec.task.container.image, "bad");
+    let status = world.status();
+    assert_eq!(status.state, UpdateState::RollbackCompleted);
+    let images = world.store.tasks().filter(|t| t.is_wanted());
+    assert!(images.into_iter().all(|t| t.spec.container.image == "bad"));
+}
+
+#[test]
+fn a_rollback_that_fails_pauses() {
+    for action in [FailureAction::Pause, FailureAction::Rollback] {
+        let mut world = World::new();
+        world.create(2, |s| {
+            image(s, "bad");
+            s.rollback = config(|c| c.failure_action = action);
+        });
+        world.update(|s| image(s, "good"));
+        world.pass(60 * SECOND);
+        world.roll_back();
+        world.pass(60 * SECOND);
+        let status = world.status().clone();
+        assert_eq!(status.state, UpdateState::RollbackPaused);
+        let told = "rollback paused due to failure or early termination of task ";
+        assert!(status.message.starts_with(told), "{}", status.message);
+        assert_eq!(
+            world.running(),
+            1,
+            "only one slot was tried: {}",
+            world.show()
+        );
+        world.change_leader();
+        world.pass(3600 * SECOND);
+        assert_eq!(world.update_state(), Some(UpdateState::RollbackPaused));
+    }
+}
+
+#[test]
+fn a_rollback_may_go_on_though_it_fails() {
+    let mut world = World::new();
+    world.create(2, |s| {
+        image(s, "bad");
+        s.rollback = config(|c| c.failure_action = FailureAction::Continue);
+    });
+    world.update(|s| image(s, "good"));
+    world.pass(60 * SECOND);
+    world.roll_back();
+    world.pass(60 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackStarted));
+    world.behaviours.remove("bad");
+    world.pass(600 * SECOND);
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::RollbackCompleted), 2)
+    );
+}
+
+#[test]
+fn scaling_in_the_middle_does_not_hide_where_to_go_back_to() {
+    let mut world = World::new();
+    world.create(3, back(FailureAction::Rollback));
+    world.update(|s| {
+        image(s, "hung");
+        s.labels.insert("a".into(), "b".into());
+    });
+    world.update(|s| s.mode = Mode::Replicated { replicas: Some(4) });
+    world.behaviours.insert("hung", super::Behaviour::Fails);
+    world.settle();
+    world.pass(120 * SECOND);
+    let service = world.service();
+    assert_eq!(service.spec.task.container.image, "good");
+    assert_eq!(service.spec.replicas(), 4, "the scale stays");
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::RollbackCompleted), 4)
+    );
+}
+
+#[test]
+fn without_an_older_specification_a_failed_update_pauses() {
+    let mut world = World::new();
+    world.create(1, |s| {
+        back(FailureAction::Rollback)(s);
+        if let Some(update) = &mut s.update {
+            update.order = UpdateOrder::StartFirst;
+        }
+    });
+    world.update(|s| image(s, "hung"));
+    for parallelism in 0..MAX_REVISIONS as u64 {
+        world.update(|s| {
+            if let Some(update) = &mut s.update {
+                update.parallelism = parallelism;
+            }
+        });
+    }
+    assert_eq!(world.update_state(), Some(UpdateState::Updating));
+    world.update(|s| {
+        s.labels.insert("a".into(), "b".into());
+        image(s, "hung");
+    });
+    world.behaviours.insert("hung", super::Behaviour::Fails);
+    world.settle();
+    world.pass(60 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+    let told = " (there is no older specification to go back to)";
+    assert!(
+        world.status().message.ends_with(told),
+        "{}",
+        world.status().message
+    );
+    assert_eq!(world.running(), 1, "the old one");
+}
+
+#[test]
+fn a_failed_task_of_the_failed_spec_does_not_delay_the_way_back() {
+    let mut world = World::new();
+    world.create(4, |s| {
+        back(FailureAction::Rollback)(s);
+        if let Some(update) = &mut s.update {
+            update.parallelism = 0;
+        }
+    });
+    world.update(|s| image(s, "bad"));
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackStarted));
+    assert_eq!(world.running(), 4, "what is out comes back at once");
+}
+
+#[test]
+fn an_update_without_progress_fails_after_its_deadline() {
+    for (action, state) in [
+        (FailureAction::Pause, UpdateState::Paused),
+        (FailureAction::Rollback, UpdateState::RollbackCompleted),
+        (FailureAction::Continue, UpdateState::Updating),
+    ] {
+        let mut world = World::new();
+        world.create(3, |s| {
+            s.update = config(|c| {
+                c.failure_action = action;
+                c.order = UpdateOrder::StartFirst;
+            });
+            s.progress_deadline = Some(120 * SECOND);
+        });
+        world.update(|s| image(s, "hung"));
+        world.pass(119 * SECOND);
+        assert_eq!(world.update_state(), Some(UpdateState::Updating));
+        let id = world.ids().into_iter().max().expect("a task");
+        world.change_leader();
+        world.pass(SECOND);
+        if action != FailureAction::Continue {
+            assert_eq!(
+                world.status().message,
+                format!("no progress for 2m0s: task {id} is STARTING (unhealthy)")
+            );
+        }
+        world.pass(60 * SECOND);
+        assert_eq!(world.update_state(), Some(state));
+        assert_eq!(world.running(), 3, "the old ones ran all the time");
+    }
+}
+
+#[test]
+fn without_a_deadline_an_update_waits_for_ever_as_in_docker() {
+    let mut world = World::new();
+    world.create(1, |s| {
+        s.update = config(|c| c.order = UpdateOrder::StartFirst)
+    });
+    world.update(|s| image(s, "hung"));
+    world.pass(Duration::from_secs(48 * 3600));
+    assert_eq!(world.update_state(), Some(UpdateState::Updating));
+}
+
+#[test]
+fn the_deadline_counts_from_the_last_slot_and_allows_for_pauses() {
+    let mut world = World::new();
+    world.create(4, |s| {
+        s.update = config(|c| c.delay = 50 * SECOND);
+        s.progress_deadline = Some(30 * SECOND);
+    });
+    world.update(super::force);
+    world.pass(300 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Completed));
+    let status = world.status().clone();
+    let ran = world.store.tasks().filter_map(|t| t.running_at).max();
+    assert_eq!(status.progressed_at, ran);
+}
+
+#[test]
+fn a_task_that_finds_no_node_is_named_with_its_reason() {
+    let mut world = World::new();
+    world.create(1, |s| s.progress_deadline = Some(60 * SECOND));
+    world.update(|s| super::world::constraints(s, &["node.labels.gone==1"]));
+    world.pass(61 * SECOND);
+    let message = &world.status().message;
+    assert!(
+        message.starts_with("no progress for 1m0s: task "),
+        "{message}"
+    );
+    assert!(message.ends_with(" is PENDING"), "{message}");
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+}
+
+#[test]
+fn a_rollback_by_hand_runs_under_its_own_configuration() {
+    let mut world = World::new();
+    world.create(6, |s| {
+        restart(s, RestartCondition::Any, 0);
+        s.rollback = config(|c| c.parallelism = 3);
+    });
+    world.update(|s| image(s, "other"));
+    world.pass(60 * SECOND);
+    world.fewest_running = Some(usize::MAX);
+    world.roll_back();
+    assert_eq!(world.fewest_running, Some(3), "three at a time");
+    assert_eq!(world.status().message, "manually requested rollback");
+    assert_eq!(world.status().total_slots, 6);
+    world.pass(60 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackCompleted));
+}
