@@ -134,7 +134,7 @@ async fn waiting(
     left: &[Task],
 ) -> Result<Vec<(String, String)>> {
     let mut filters = Filters::new();
-    for task in left {
+    for task in left.iter().filter(|task| !task.service_id.is_empty()) {
         filters.add("service", &task.service_id);
     }
     filters.add("desired-state", "running");

@@ -249,6 +249,19 @@ mod tests {
             )
         };
         refused("type=bind,source=/a", "target is required");
+        refused("type=,target=/a", "type is required");
+        refused(
+            "type=bind,source=/a,target=/b,bind-recursive=x",
+            "invalid value for bind-recursive: x (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+        );
+        refused(
+            "type=tmpfs,target=/a,tmpfs-size=x",
+            "invalid value for tmpfs-size: x",
+        );
+        refused(
+            "type=bind,source=/a,target=/b,bind-nonrecursive=x",
+            "invalid value for bind-nonrecursive: x",
+        );
         refused("type=bind,target=/a", "needs a source");
         refused("type=disk,target=/a", "invalid value for type");
         refused(

@@ -207,6 +207,51 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_are_told_in_dockers_words() {
+        for (text, why) in [
+            ("", "no port specified: <empty>"),
+            ("x", "invalid containerPort: x"),
+            ("80:x", "invalid containerPort: x"),
+            ("x:80", "invalid hostPort: x"),
+            ("80/xyz", "invalid proto: xyz"),
+            (
+                "1-3:1-2",
+                "invalid ranges specified for container and host Ports: 1-2 and 1-3",
+            ),
+            ("1.2.3.4:80:80", "hostip is not supported"),
+            ("published=1", "missing mandatory field 'target'"),
+            ("target=80,foo", "invalid field: foo"),
+            ("target=80,colour=x", "invalid field key: colour"),
+            ("target=80,protocol=xyz", "invalid protocol value 'xyz'"),
+            (
+                "target=80,mode=x",
+                "invalid publish mode value (x): must be either 'ingress' or 'host'",
+            ),
+            (
+                "target=x",
+                "invalid target port (x): value must be an integer",
+            ),
+            (
+                "published=x,target=1",
+                "invalid published port (x): value must be an integer",
+            ),
+        ] {
+            let told = ports(text).unwrap_err();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+        for (text, why) in [
+            ("alias=x", "network name/id is not specified"),
+            ("name=n,colour=x", "invalid field key colour"),
+            (
+                "name=n,driver-opt=k",
+                "invalid key value pair format in driver options",
+            ),
+        ] {
+            assert!(attachment(text).unwrap_err().contains(why), "{text}");
+        }
+    }
+
+    #[test]
     fn networks() {
         let json = |text: &str| serde_json::to_string(&attachment(text).unwrap()).unwrap();
         assert_eq!(json("host"), r#"{"Target":"host"}"#);

@@ -22,6 +22,9 @@ const LAYOUT: Layout = Layout {
     table: r"{{.ID}}\t{{.Name}}\t{{.Mode}}\t{{.Replicas}}\t{{.Image}}\t{{.Ports}}",
 };
 
+/// What tasks can be chosen by; Docker's client does not know `label` here.
+const FILTERS: [&str; 5] = ["id", "name", "node", "desired-state", "label"];
+
 pub(super) async fn list(session: &mut Session, args: &ListArgs) -> Result<()> {
     let filters = filter_query(&filters(&args.filter)?);
     let mut query: Vec<(&str, &str)> = filters
@@ -156,13 +159,13 @@ pub(super) async fn ps(session: &mut Session, args: &PsArgs) -> Result<()> {
         return Err(Error::Failed(complaints.join("\n")));
     }
     let asked = filters(&args.flags.filter)?;
-    for name in ["id", "name", "node", "desired-state"] {
+    for name in FILTERS {
         for value in asked.values(name) {
             wanted.add(name, tasks::node_reference(session, name, value).await?);
         }
     }
     asked
-        .allow(&["id", "name", "node", "desired-state"])
+        .allow(&FILTERS)
         .map_err(|err| Error::usage(err.to_string()))?;
     let found: Vec<Task> = session
         .client

@@ -220,6 +220,53 @@ fn update_changes_what_it_is_told_to() {
 }
 
 #[test]
+fn what_is_removed_and_added_is_there() {
+    let before = created(
+        "--name web -e A=1 -p 8080:80 --ulimit nofile=1:2 --host h1:1.1.1.1 --host h2:2.2.2.2 --generic-resource gpu=2 a",
+    );
+    let after = updated(
+        &before,
+        "--env-rm A --env-add A=2 --publish-rm 80 --publish-add 8081:80 --ulimit-rm nofile --ulimit-add nofile=3 --host-rm h1 --host-rm h2:9.9.9.9 --host-add h1:3.3.3.3 --generic-resource-add cat=1 web",
+    );
+    let container = after.task_template.container_spec.unwrap();
+    assert_eq!(container.env, ["A=2"]);
+    assert_eq!(container.ulimits[0].soft, 3);
+    assert_eq!(container.hosts, ["2.2.2.2 h2", "3.3.3.3 h1"]);
+    let ports = after.endpoint_spec.unwrap().ports;
+    assert_eq!((ports.len(), ports[0].published_port), (1, 8081));
+    let kinds = after.task_template.resources.unwrap().reservations.unwrap();
+    let kinds = kinds.generic_resources.into_iter();
+    let kinds: Vec<String> = kinds.map(|kind| kind.discrete.unwrap().kind).collect();
+    assert_eq!(kinds, ["cat", "gpu"]);
+    let twice = "--mount-add type=tmpfs,target=/a --mount-add type=tmpfs,target=/a web";
+    let why = update_args(twice).apply(&mut before.clone()).unwrap_err();
+    assert_eq!(why.to_string(), "duplicate mount target");
+    let why = update_args("--generic-resource-rm dog web").apply(&mut before.clone());
+    assert!(
+        why.unwrap_err()
+            .to_string()
+            .contains("could not find generic-resource `dog`")
+    );
+}
+
+#[test]
+fn what_docker_does_not_have_stays_in_the_spec() {
+    let before = created("--device /dev/a --progress-deadline 1m --secret-env s=V a");
+    let after = updated(
+        &before,
+        "--device-add /dev/b:/dev/c:r --device-rm /dev/a --progress-deadline 0s --privileged --secret-env-rm V web",
+    );
+    assert_eq!(
+        serde_json::to_string(&after.starling).unwrap(),
+        r#"{"ProgressDeadline":null,"Devices":[{"HostPath":"/dev/b","ContainerPath":"/dev/c","Permissions":"r"}],"Privileged":true,"SecretEnv":[]}"#
+    );
+    assert_eq!(updated(&before, "--user x web").starling, before.starling);
+    refused("service create --format json a", "--dry-run");
+    refused("service create --device a a", "invalid device");
+    refused("service update --device /dev/a web", "'--device-");
+}
+
+#[test]
 fn the_last_of_several_scalars_wins() {
     assert_eq!(created("--name a --name b x").name, "b");
     assert_eq!(

@@ -53,6 +53,12 @@ impl UpdateArgs {
         if let Some(args) = &self.args {
             spec::container(spec).args.clone_from(&args.0);
         }
+        let job = spec.mode.replicated_job.is_some() || spec.mode.global_job.is_some();
+        if job && self.shared.update.any() {
+            return Err(Error::usage(
+                "update and rollback configuration is not supported for jobs",
+            ));
+        }
         self.shared.apply(spec)?;
         self.own.apply(spec)?;
         set_replicas(

@@ -156,6 +156,24 @@ fn mistakes() {
 }
 
 #[test]
+fn functions_leave_headings_alone() {
+    let headings = serde_json::json!({"ID": "NETWORK ID", "Name": "NAME"});
+    let heading = |text: &str| {
+        let template = Template::parse(text).unwrap();
+        template.render_headings(&headings).unwrap()
+    };
+    assert_eq!(
+        heading("{{truncate .ID 3}}|{{upper .Name}}"),
+        "NETWORK ID|NAME"
+    );
+    assert_eq!(heading("{{pad .Name 1 2}}|{{lower .Name}}"), " NAME  |NAME");
+    assert_eq!(
+        heading(r#"{{join .Name ","}}{{json .ID}}"#),
+        "NAMENETWORK ID"
+    );
+}
+
+#[test]
 fn what_the_daemon_left_out() {
     let render = |text: &str| {
         Template::parse(text)

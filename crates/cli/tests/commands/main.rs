@@ -374,6 +374,15 @@ fn logs_say_whose_they_are() {
     );
     let ran = run(&daemon, &["service", "logs", "--raw", "web"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "raw\n"));
+    let points = [
+        "service", "logs", "--raw", "--since", "5", "--until", "9", "web",
+    ];
+    ok(&run(&daemon, &points));
+    assert!(
+        daemon.asked().contains(
+            &"GET /services/web/logs?stdout=1&stderr=1&tail=all&since=5&until=9".to_owned()
+        )
+    );
     let ran = run(&daemon, &["service", "logs", "nothing"]);
     assert_eq!(
         (ran.code, ran.err.as_str()),
