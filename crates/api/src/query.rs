@@ -34,6 +34,17 @@ impl Query {
         !matches!(value.as_str(), "" | "0" | "no" | "false" | "none")
     }
 
+    /// Go's `strconv.ParseBool`; nothing is false.
+    pub(crate) fn boolean(&self, key: &str) -> Result<bool, ApiError> {
+        match self.get(key) {
+            "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+            other => Err(ApiError::bad_request(format!(
+                "invalid value for {key}: {other}"
+            ))),
+        }
+    }
+
     /// A number that may be missing.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>, ApiError> {
         match self.get(key) {

@@ -79,7 +79,7 @@ pub(crate) async fn inspect(call: Call, id: &str) -> Result<Response<Body>, ApiE
 
 pub(crate) async fn update(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
     let version = call.query.version("node")?;
-    let dry_run = call.query.flag("dryRun");
+    let dry_run = call.query.boolean("dryRun")?;
     let sent: Value = read_json(&call.headers, call.body).await?;
     let node = find(&call.api, id).await?.node;
     let printed = convert::node_spec_out(&node.spec);

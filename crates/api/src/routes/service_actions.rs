@@ -104,7 +104,7 @@ pub(crate) async fn rebalance(call: Call) -> Result<Response<Body>, ApiError> {
     ids.dedup();
     let plan = planned(&call.api, Write::Rebalance(ids.clone())).await?;
     let moves = convert::moves(&plan);
-    if !call.query.flag("dryRun") && !moves.is_empty() {
+    if !call.query.boolean("dryRun")? && !moves.is_empty() {
         call.api.swarm.write(Write::Rebalance(ids)).await?;
     }
     Ok(json(&RebalanceResponse { moves }))

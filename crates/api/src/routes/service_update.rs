@@ -59,7 +59,7 @@ fn asked(call: &Call) -> Result<Asked, ApiError> {
         back_to,
         auth_of_previous,
         auth: auth::of_service(&call.headers)?,
-        dry_run: call.query.flag("dryRun"),
+        dry_run: call.query.boolean("dryRun")?,
         api_version: call.version,
     })
 }

@@ -27,6 +27,7 @@ pub(super) async fn find(api: &Api, reference: &str) -> Result<Arc<Service>, Api
 
 pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let filters = call.query.filters(&FILTERS)?;
+    let with_status = call.query.boolean("status")?;
     let modes = ["replicated", "global", "replicated-job", "global-job"];
     if let Some(mode) = filters.values("mode").find(|m| !modes.contains(m)) {
         return Err(ApiError::bad_request(format!(
@@ -44,7 +45,7 @@ pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
                 && filters.any("runtime", |r| matches!(r, "" | "container"))
         })
         .collect();
-    let counts = if call.query.flag("status") {
+    let counts = if with_status {
         Some(count(&call, &services).await?)
     } else {
         None
@@ -123,12 +124,9 @@ fn count_task(service: &Service, task: &Task, is_down: bool, count: &mut Service
 }
 
 pub(crate) async fn inspect(call: Call, id: &str) -> Result<Response<Body>, ApiError> {
+    let defaults = call.query.boolean("insertDefaults")?;
     let service = find(&call.api, id).await?;
-    Ok(json(&convert::service(
-        &service,
-        None,
-        call.query.flag("insertDefaults"),
-    )))
+    Ok(json(&convert::service(&service, None, defaults)))
 }
 
 pub(crate) async fn create(call: Call) -> Result<Response<Body>, ApiError> {
@@ -145,7 +143,7 @@ pub(crate) async fn create(call: Call) -> Result<Response<Body>, ApiError> {
     }
     validate(&spec)?;
     let write = Write::CreateService(Arc::new(spec.clone()));
-    if call.query.flag("dryRun") {
+    if call.query.boolean("dryRun")? {
         let diff = convert::differences(None, &convert::service_spec_out(&spec, false));
         return plan(&call.api, write, diff).await;
     }

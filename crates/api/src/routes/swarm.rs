@@ -146,11 +146,11 @@ pub(crate) async fn leave(call: Call) -> Result<Response<Body>, ApiError> {
 
 pub(crate) async fn update(call: Call) -> Result<Response<Body>, ApiError> {
     let version = call.query.version("swarm")?;
-    if call.query.flag("rotateManagerUnlockKey") {
+    if call.query.boolean("rotateManagerUnlockKey")? {
         return Err(ApiError::not_built("rotateManagerUnlockKey"));
     }
-    let rotate_worker_token = call.query.flag("rotateWorkerToken");
-    let rotate_manager_token = call.query.flag("rotateManagerToken");
+    let rotate_worker_token = call.query.boolean("rotateWorkerToken")?;
+    let rotate_manager_token = call.query.boolean("rotateManagerToken")?;
     let sent: Value = read_json(&call.headers, call.body).await?;
     let current = cluster(&call.api).await?;
     let keeps_labels = convert::is_missing(&sent, "Labels");

@@ -110,6 +110,34 @@ async fn attributes_are_dockers() {
 }
 
 #[tokio::test]
+async fn what_is_to_come_is_told_when_it_comes() {
+    let (server, fake, hub) = start_with_events();
+    server
+        .post("/services/create", spec("web", json!({})))
+        .await
+        .expect(201);
+    fake.add_task(
+        "t1",
+        "web",
+        1,
+        "n1",
+        TaskState::Running,
+        DesiredState::Running,
+    );
+    let (service, task) = (fake.service("web"), fake.state().tasks[0].task.clone());
+    let read = server.get("/events?until=1700000001");
+    let publish = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        hub.publish(of_task(None, Some(&task), 1, NOW).expect("an event"));
+        hub.publish(of_service(None, Some(&service), 2, NOW).expect("an event"));
+    };
+    let (answer, ()) = tokio::join!(read, publish);
+    let told = lines(&answer.expect(200).text());
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["Starling"]["Index"], 2);
+}
+
+#[tokio::test]
 async fn readers_go_on_by_index() {
     let (server, fake, hub) = start_with_events();
     happen(&server, &fake, &hub).await;

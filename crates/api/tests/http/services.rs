@@ -341,6 +341,40 @@ async fn dry_runs_write_nothing_and_show_the_plan() {
 }
 
 #[tokio::test]
+async fn switches_are_go_s() {
+    let (server, fake) = start();
+    server
+        .post("/services/create", spec("web", json!({})))
+        .await
+        .expect(201);
+    for path in [
+        "/services?status=maybe",
+        "/services/web?insertDefaults=maybe",
+    ] {
+        let answer = server.get(path).await.expect(400);
+        assert!(
+            answer.message().starts_with("invalid value for "),
+            "{}",
+            answer.message()
+        );
+    }
+    // A dry run that is not understood must not become a real one.
+    server
+        .post("/services/create?dryRun=maybe", spec("db", json!({})))
+        .await
+        .expect(400);
+    server
+        .send("POST", "/services/rebalance?dryRun=maybe", &[], None)
+        .await
+        .expect(400);
+    assert_eq!(fake.state().writes.len(), 1);
+    server
+        .get("/services/web?insertDefaults=false")
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
 async fn restart_of_all_and_of_some() {
     let (server, fake) = start();
     server
