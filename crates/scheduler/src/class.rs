@@ -93,6 +93,8 @@ pub(crate) struct Classes {
     /// By position among the keys, and value in lower case.
     by_value: BTreeMap<(usize, String), BTreeSet<ClassNo>>,
     free: Vec<ClassNo>,
+    /// Counts how often a class began or ended.
+    generation: u64,
 }
 
 impl Classes {
@@ -100,8 +102,14 @@ impl Classes {
         self.all.get(no as usize)?.as_ref()
     }
 
+    /// In order.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = ClassNo> {
-        self.by_traits.values().copied()
+        let numbered = (0..).zip(&self.all);
+        numbered.filter_map(|(no, class)| class.as_ref().map(|_| no))
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Classes in which the label at this position has this value, without case.
@@ -155,6 +163,7 @@ impl Classes {
         }
         self.by_traits.remove(&class.traits);
         self.free.push(no);
+        self.generation += 1;
     }
 
     fn begin(&mut self, traits: Traits) -> ClassNo {
@@ -178,6 +187,7 @@ impl Classes {
             self.by_value.entry(key).or_default().insert(no);
         }
         self.by_traits.insert(traits, no);
+        self.generation += 1;
         no
     }
 }

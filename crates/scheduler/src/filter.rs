@@ -5,6 +5,7 @@ use model::Node;
 use model::constraint::{self, Constraint};
 use model::node::{Availability, NodeState};
 use model::task::{GenericResource, Platform, Resources, TaskSpec};
+use std::sync::Arc;
 use store::GenericUse;
 
 /// Filters in the order in which they are asked, which is Docker's; the policy is ours.
@@ -34,13 +35,52 @@ impl Filter {
 pub(crate) struct Demand<'a> {
     pub(crate) asked: Resources,
     pub(crate) generic: &'a [GenericResource],
-    /// Absent when they cannot be read: then no node satisfies them.
-    constraints: Option<Constraints>,
+    wishes: Arc<Wishes>,
     platforms: &'a [Platform],
     /// It asks for devices or all rights, which a node has to allow.
     needs_privileges: bool,
     /// 0 is no bound.
     pub(crate) max_replicas: u64,
+}
+
+/// Constraints and preferences, read once for all services that have the same.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    /// Absent when they cannot be read: then no node satisfies them.
+    constraints: Option<Constraints>,
+    /// Labels that it spreads over, outer to inner.
+    pub(crate) preferred: Vec<LabelKey>,
+    /// Labels that its constraints look at.
+    labels: Vec<LabelKey>,
+}
+
+impl Wishes {
+    pub(crate) fn new(spec: &TaskSpec) -> Wishes {
+        let placement = spec.placement.as_ref();
+        let constraints = placement.map_or(&[][..], |p| &p.constraints);
+        let constraints = constraint::parse_all(constraints).ok().map(|all| {
+            let is_own = |c: &Constraint| {
+                ["node.id", "node.hostname", "node.ip"]
+                    .iter()
+                    .any(|key| key.eq_ignore_ascii_case(c.key()))
+            };
+            let (own, shared) = all.into_iter().partition(is_own);
+            Constraints { shared, own }
+        });
+        let shared = constraints.iter().flat_map(|c| &c.shared);
+        Wishes {
+            labels: shared
+                .filter_map(|c| LabelKey::of_constraint(c.key()))
+                .collect(),
+            constraints,
+            preferred: LabelKey::preferred(placement),
+        }
+    }
+
+    /// All labels that it asks about.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &LabelKey> + Clone {
+        self.labels.iter().chain(&self.preferred)
+    }
 }
 
 /// Constraints by what can tell whether they hold.
@@ -63,23 +103,18 @@ pub(crate) struct Seen<'a> {
 
 impl<'a> Demand<'a> {
     pub(crate) fn new(spec: &'a TaskSpec) -> Demand<'a> {
+        Demand::with(spec, Arc::new(Wishes::new(spec)))
+    }
+
+    /// `wishes` are those of `spec`.
+    pub(crate) fn with(spec: &'a TaskSpec, wishes: Arc<Wishes>) -> Demand<'a> {
         let placement = spec.placement.as_ref();
-        let constraints = placement.map_or(&[][..], |p| &p.constraints);
-        let container = &spec.container;
         Demand {
             asked: spec.reservations(),
             generic: spec.generic_reservations(),
-            constraints: constraint::parse_all(constraints).ok().map(|all| {
-                let is_own = |c: &Constraint| {
-                    ["node.id", "node.hostname", "node.ip"]
-                        .iter()
-                        .any(|key| key.eq_ignore_ascii_case(c.key()))
-                };
-                let (own, shared) = all.into_iter().partition(is_own);
-                Constraints { shared, own }
-            }),
+            wishes,
             platforms: placement.map_or(&[], |p| &p.platforms),
-            needs_privileges: container.privileged || !container.devices.is_empty(),
+            needs_privileges: needs_privileges(spec),
             max_replicas: placement.map_or(0, |p| p.max_replicas),
         }
     }
@@ -98,7 +133,7 @@ impl<'a> Demand<'a> {
             Filter::Resources => {
                 store::fits(node, seen.reserved, self.asked) && self.gets_generic(seen)
             }
-            Filter::Constraint => self.constraints.as_ref().is_some_and(|c| {
+            Filter::Constraint => self.wishes.constraints.as_ref().is_some_and(|c| {
                 let all = c.shared.iter().chain(&c.own);
                 all.into_iter().all(|c| c.matches(node))
             }),
@@ -128,7 +163,7 @@ impl<'a> Demand<'a> {
     /// Whether `node` passes by what it shares with others of its class; `kinds` are the generic resources that
     /// it has at all.
     pub(crate) fn suits_class_of(&self, node: &Node, kinds: &[String]) -> bool {
-        let constraints = self.constraints.as_ref();
+        let constraints = self.wishes.constraints.as_ref();
         let has_kind = |g: &GenericResource| kinds.contains(&g.kind);
         constraints.is_some_and(|c| c.shared.iter().all(|c| c.matches(node)))
             && self.runs_on(node)
@@ -138,7 +173,7 @@ impl<'a> Demand<'a> {
 
     /// Whether `node` passes by what is its own alone.
     pub(crate) fn suits_itself(&self, node: &Node) -> bool {
-        let constraints = self.constraints.as_ref();
+        let constraints = self.wishes.constraints.as_ref();
         constraints.is_some_and(|c| c.own.iter().all(|c| c.matches(node)))
     }
 
@@ -164,7 +199,7 @@ impl<'a> Demand<'a> {
 
     /// The id, or else the host name, of the only nodes that can pass.
     pub(crate) fn names_node(&self) -> Option<Named<'_>> {
-        let own = self.constraints.as_ref().map_or(&[][..], |c| &c.own);
+        let own = self.wishes.constraints.as_ref().map_or(&[][..], |c| &c.own);
         let wanted = |key: &str| {
             let with_key = own.iter().filter(|c| c.key().eq_ignore_ascii_case(key));
             with_key.filter_map(|c| c.wanted()).next()
@@ -173,21 +208,22 @@ impl<'a> Demand<'a> {
         id.or_else(|| wanted("node.hostname").map(Named::Host))
     }
 
+    /// Labels that it spreads over, outer to inner.
+    pub(crate) fn preferred(&self) -> &[LabelKey] {
+        &self.wishes.preferred
+    }
+
     /// Labels that have to have a value, without case.
     pub(crate) fn label_values(&self) -> impl Iterator<Item = (LabelKey, String)> {
-        let shared = self.constraints.as_ref().map_or(&[][..], |c| &c.shared);
+        let shared = self
+            .wishes
+            .constraints
+            .as_ref()
+            .map_or(&[][..], |c| &c.shared);
         shared.iter().filter_map(|c| {
             let key = LabelKey::of_constraint(c.key())?;
             Some((key, c.wanted()?.to_ascii_lowercase()))
         })
-    }
-
-    /// Labels that its constraints look at.
-    pub(crate) fn labels(&self) -> impl Iterator<Item = LabelKey> {
-        let shared = self.constraints.as_ref().map_or(&[][..], |c| &c.shared);
-        shared
-            .iter()
-            .filter_map(|c| LabelKey::of_constraint(c.key()))
     }
 
     fn runs_on(&self, node: &Node) -> bool {
@@ -216,6 +252,11 @@ pub(crate) enum Named<'a> {
 /// Whether it takes new tasks at all.
 pub(crate) fn takes_tasks(node: &Node) -> bool {
     node.status.state == NodeState::Ready && node.spec.availability == Availability::Active
+}
+
+/// It asks for devices or all rights.
+pub(crate) fn needs_privileges(spec: &TaskSpec) -> bool {
+    spec.container.privileged || !spec.container.devices.is_empty()
 }
 
 fn is_nothing(asked: &GenericResource) -> bool {

@@ -2,8 +2,9 @@
 //! any time; what is decided is counted here until the decision ends.
 
 use crate::class::{Class, ClassNo, Classes, HostNo, Place, Traits};
-use crate::filter::{Demand, Named, takes_tasks};
+use crate::filter::{Demand, Named, Wishes, takes_tasks};
 use crate::labels::LabelKey;
+use crate::tree::Shape;
 use model::task::{GenericResource, Resources};
 use model::{Node, NodeId};
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +22,9 @@ pub(crate) struct Host {
     pub(crate) is_open: bool,
 }
 
+/// Trees that are kept: one for each set of constraints and preferences in use, each about a hundred bytes per class.
+const MAX_SHAPES: usize = 4_096;
+
 /// All nodes. Hash maps are only looked up, never walked: nothing depends on their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
@@ -34,6 +38,10 @@ pub(crate) struct Index {
     /// By host name in lower case.
     by_name: HashMap<String, BTreeSet<HostNo>>,
     classes: Classes,
+    /// Trees by what they are for, as long as the classes stay.
+    shapes: HashMap<String, Arc<Shape>>,
+    /// The generation of the classes that they are of.
+    shapes_of: u64,
     /// Hosts that this decision has changed.
     changed: BTreeSet<HostNo>,
     /// Generic resources in use, of hosts where this decision gave some.
@@ -41,23 +49,25 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Makes it show `view`, with classes that differ in all of `labels`.
-    pub(crate) fn follow(&mut self, view: &Store, labels: &BTreeSet<LabelKey>) {
-        let knows_all = labels.iter().all(|l| self.keys.binary_search(l).is_ok());
+    /// Makes it show `view`, with classes that differ in all labels of `wishes`.
+    pub(crate) fn follow<'w>(
+        &mut self,
+        view: &Store,
+        wishes: impl Iterator<Item = &'w Arc<Wishes>> + Clone,
+    ) {
+        let labels = wishes.flat_map(|wishes| wishes.labels());
+        let knows_all = labels.clone().all(|label| self.knows(label));
         let touched = self.seen.filter(|_| knows_all);
         match touched.and_then(|seen| view.nodes_touched_since(seen)) {
             Some(touched) => touched.for_each(|id| self.refresh(view, id)),
-            None => self.rebuild(view, labels),
+            None => self.rebuild(view, labels.cloned().collect()),
         }
         self.seen = Some(view.index());
     }
 
-    fn rebuild(&mut self, view: &Store, labels: &BTreeSet<LabelKey>) {
-        let mut keys = labels.clone();
+    fn rebuild(&mut self, view: &Store, mut keys: BTreeSet<LabelKey>) {
         for service in view.services() {
-            let spec = &service.spec.task;
-            keys.extend(Demand::new(spec).labels());
-            keys.extend(LabelKey::preferred(spec.placement.as_ref()));
+            keys.extend(Wishes::new(&service.spec.task).labels().cloned());
         }
         *self = Index {
             keys: keys.into_iter().collect(),
@@ -228,8 +238,35 @@ impl Index {
         }
     }
 
-    /// Classes that may satisfy the labels that `demand` asks for: all, or the fewest that one label leaves.
-    pub(crate) fn classes_for(&self, demand: &Demand<'_>) -> Vec<ClassNo> {
+    /// The tree for `demand`, which `key` stands for as far as amounts and bounds do not matter.
+    pub(crate) fn shape(&mut self, key: &str, demand: &Demand<'_>) -> Arc<Shape> {
+        if self.shapes_of != self.classes.generation() || self.shapes.len() >= MAX_SHAPES {
+            self.shapes.clear();
+            self.shapes_of = self.classes.generation();
+        }
+        if let Some(shape) = self.shapes.get(key) {
+            return shape.clone();
+        }
+        let shape = Arc::new(self.make_shape(demand));
+        self.shapes.insert(key.into(), shape.clone());
+        shape
+    }
+
+    fn make_shape(&self, demand: &Demand<'_>) -> Shape {
+        let labels: Vec<usize> = self.positions(demand.preferred());
+        let classes = self.classes_for(demand).into_iter();
+        Shape::new(classes.filter_map(|no| {
+            let class = self.classes.get(no)?;
+            let sample = self.host(class.sample()?)?;
+            let suits = demand.suits_class_of(&sample.node, &class.traits.kinds);
+            let values = labels.iter().map(|l| class.traits.labels[*l].as_str());
+            suits.then_some((no, values))
+        }))
+    }
+
+    /// Classes that may satisfy the labels that `demand` asks for: all, or the fewest that one label leaves. In
+    /// the order of their numbers.
+    fn classes_for(&self, demand: &Demand<'_>) -> Vec<ClassNo> {
         let mut fewest: Option<Option<&BTreeSet<ClassNo>>> = None;
         for (key, value) in demand.label_values() {
             let Ok(label) = self.keys.binary_search(&key) else {
@@ -247,9 +284,15 @@ impl Index {
         }
     }
 
-    /// Position of a label among those that tell classes apart.
-    pub(crate) fn position(&self, label: &LabelKey) -> Option<usize> {
-        self.keys.binary_search(label).ok()
+    /// Positions of labels among those that tell classes apart.
+    pub(crate) fn positions(&self, labels: &[LabelKey]) -> Vec<usize> {
+        let positions = labels.iter().map(|l| self.keys.binary_search(l).ok());
+        positions.flatten().collect()
+    }
+
+    /// Whether classes differ in this label.
+    pub(crate) fn knows(&self, label: &LabelKey) -> bool {
+        self.keys.binary_search(label).is_ok()
     }
 }
 

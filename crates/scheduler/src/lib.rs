@@ -21,11 +21,14 @@ mod tree;
 
 pub use rebalance::rebalance;
 
+use filter::Wishes;
 use index::Index;
-use labels::LabelKey;
+use model::task::{GenericValue, TaskSpec};
 use model::{Change, ServiceId, Timestamp};
 use place::{Group, Placer};
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Dirty, Store};
 
@@ -80,7 +83,12 @@ pub struct Decision {
 #[derive(Clone, Debug, Default)]
 pub struct Scheduler {
     index: Index,
+    /// Constraints and preferences that were read, by [`key_of`].
+    wishes: HashMap<String, Arc<Wishes>>,
 }
+
+/// Sets of constraints and preferences that are remembered: those in use, and some that were.
+const MAX_WISHES: usize = 4_096;
 
 /// Places the pending tasks that may have a node now, and tells the others why they have none.
 ///
@@ -93,11 +101,12 @@ impl Scheduler {
     /// As the function [`reconcile`], which it always agrees with.
     pub fn reconcile(&mut self, ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision {
         let mut decision = Decision::default();
-        let groups = groups(ctx, view, dirty, &mut decision.postponed);
+        let groups = self.groups(ctx, view, dirty, &mut decision.postponed);
         if groups.is_empty() {
             return decision;
         }
-        self.index.follow(view, &labels_of(&groups));
+        let wishes = groups.iter().map(|group| &group.wishes);
+        self.index.follow(view, wishes);
         let mut placer = Placer::new(view, &mut self.index, ctx.now);
         for group in &groups {
             placer.place(group);
@@ -106,47 +115,84 @@ impl Scheduler {
         self.index.forget_decision(view);
         decision
     }
+
+    /// The groups to look at, as many as one decision takes. A task makes one change at most.
+    fn groups<'a>(
+        &mut self,
+        ctx: &Context<'_>,
+        view: &'a Store,
+        dirty: &Dirty,
+        postponed: &mut Vec<ServiceId>,
+    ) -> Vec<Group<'a>> {
+        let all = dirty.everything || dirty.room || !dirty.nodes.is_empty();
+        let mut groups = Vec::new();
+        let mut room = ctx.limits.changes_per_decision;
+        for (service, spec_version, tasks) in view.pending_groups() {
+            if !all && !dirty.services.contains(service) {
+                continue;
+            }
+            if room < tasks.len() {
+                postponed.push(service.clone());
+            }
+            let tasks: Vec<_> = tasks.take(room).collect();
+            room -= tasks.len();
+            if let Some(first) = tasks.first() {
+                let (key, wishes) = self.wishes_of(&first.spec);
+                groups.push(Group {
+                    service,
+                    spec_version,
+                    key,
+                    wishes,
+                    tasks,
+                });
+            }
+        }
+        groups
+    }
+
+    fn wishes_of(&mut self, spec: &TaskSpec) -> (String, Arc<Wishes>) {
+        let key = key_of(spec);
+        if let Some(wishes) = self.wishes.get(&key) {
+            return (key, wishes.clone());
+        }
+        if self.wishes.len() >= MAX_WISHES {
+            self.wishes.clear();
+        }
+        let wishes = Arc::new(Wishes::new(spec));
+        self.wishes.insert(key.clone(), wishes.clone());
+        (key, wishes)
+    }
 }
 
-/// The groups to look at, as many as one decision takes. A task makes one change at most.
-fn groups<'a>(
-    ctx: &Context<'_>,
-    view: &'a Store,
-    dirty: &Dirty,
-    postponed: &mut Vec<ServiceId>,
-) -> Vec<Group<'a>> {
-    let all = dirty.everything || dirty.room || !dirty.nodes.is_empty();
-    let mut groups = Vec::new();
-    let mut room = ctx.limits.changes_per_decision;
-    for (service, spec_version, tasks) in view.pending_groups() {
-        if !all && !dirty.services.contains(service) {
-            continue;
+/// Stands for all that decides which classes of nodes suit, and how they are spread over.
+fn key_of(spec: &TaskSpec) -> String {
+    let mut key = String::new();
+    let mut add = |mark: char, parts: &[&str]| {
+        key.push(mark);
+        for part in parts {
+            // The length before each part keeps parts apart, whatever they are made of.
+            let _ = write!(key, "{}:{part}", part.len());
         }
-        if room < tasks.len() {
-            postponed.push(service.clone());
+    };
+    if let Some(placement) = &spec.placement {
+        for constraint in &placement.constraints {
+            add('c', &[constraint]);
         }
-        let tasks: Vec<_> = tasks.take(room).collect();
-        room -= tasks.len();
-        if !tasks.is_empty() {
-            groups.push(Group {
-                service,
-                spec_version,
-                tasks,
-            });
+        for preference in &placement.preferences {
+            add('p', &[preference]);
+        }
+        for platform in &placement.platforms {
+            add('o', &[&platform.os, &platform.architecture]);
         }
     }
-    groups
-}
-
-fn labels_of(groups: &[Group<'_>]) -> BTreeSet<LabelKey> {
-    let specs = groups.iter().filter_map(|g| g.tasks.first());
-    let labels = specs.flat_map(|task| {
-        let demand = filter::Demand::new(&task.spec);
-        let mut labels: Vec<LabelKey> = demand.labels().collect();
-        labels.extend(LabelKey::preferred(task.spec.placement.as_ref()));
-        labels
-    });
-    labels.collect()
+    for resource in spec.generic_reservations() {
+        let is_asked = !matches!(resource.value, GenericValue::Discrete(n) if n <= 0);
+        add(if is_asked { 'g' } else { 'n' }, &[&resource.kind]);
+    }
+    if filter::needs_privileges(spec) {
+        add('a', &[]);
+    }
+    key
 }
 
 #[cfg(test)]

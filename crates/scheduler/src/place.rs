@@ -2,9 +2,8 @@
 
 use crate::class::HostNo;
 use crate::explain::{Reasons, piece};
-use crate::filter::{Demand, Filter, Seen};
+use crate::filter::{Demand, Filter, Seen, Wishes};
 use crate::index::Index;
-use crate::labels::LabelKey;
 use crate::search::{Past, Search};
 use crate::{ASSIGNED_MESSAGE, FAILURE_WINDOW, MAX_FAILURES};
 use model::task::GenericResource;
@@ -17,6 +16,9 @@ use store::Store;
 pub(crate) struct Group<'a> {
     pub(crate) service: &'a ServiceId,
     pub(crate) spec_version: u64,
+    /// What stands for its demand but for amounts and bounds.
+    pub(crate) key: String,
+    pub(crate) wishes: Arc<Wishes>,
     /// By slot.
     pub(crate) tasks: Vec<&'a Arc<Task>>,
 }
@@ -54,7 +56,7 @@ impl<'a> Placer<'a> {
         if self.last.replace(group.service) != Some(group.service) {
             self.placed.clear();
         }
-        let demand = Demand::new(&first.spec);
+        let demand = Demand::with(&first.spec, group.wishes.clone());
         let (bound, free): (Vec<&Arc<Task>>, Vec<&Arc<Task>>) =
             group.tasks.iter().copied().partition(|t| t.node.is_some());
         for task in bound {
@@ -64,15 +66,16 @@ impl<'a> Placer<'a> {
     }
 
     fn place_free(&mut self, group: &Group<'a>, demand: &Demand<'_>, tasks: &[&'a Arc<Task>]) {
-        let Some(first) = tasks.first() else { return };
-        let preferred = LabelKey::preferred(first.spec.placement.as_ref());
+        if tasks.is_empty() {
+            return;
+        }
+        let shape = self.index.shape(&group.key, demand);
         let past = Past {
             active: self.view.active_nodes(group.service),
             placed: &self.placed,
             failing: self.failing_nodes(group),
-            preferred: &preferred,
         };
-        let mut search = Search::new(self.view, self.index, demand, past);
+        let mut search = Search::new(self.view, self.index, demand, &shape, past);
         let mut given_to = Vec::new();
         let mut left = tasks.iter();
         for task in left.by_ref() {

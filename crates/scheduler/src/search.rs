@@ -4,16 +4,14 @@
 //! the class is the order of preference: these are walked from the least loaded on, and each at most once per
 //! group. The others, where it has tasks or keeps failing, are few, and ranked one by one.
 
-use crate::class::{ClassNo, HostNo, Place};
+use crate::class::{HostNo, Place};
 use crate::filter::Demand;
 use crate::index::{Host, Index};
-use crate::labels::LabelKey;
-use crate::tree::{PoolNo, Rank, Tree};
+use crate::tree::{PoolNo, Rank, Shape, Tree};
 use model::NodeId;
 use model::task::{GenericResource, Resources};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, btree_set};
-use std::iter::Peekable;
+use std::collections::{BinaryHeap, HashMap, btree_set};
 use store::{GenericUse, Store};
 
 /// A search for the tasks of one group. The index stays as it is until the search has ended.
@@ -21,6 +19,7 @@ pub(crate) struct Search<'a> {
     view: &'a Store,
     index: &'a Index,
     demand: &'a Demand<'a>,
+    shape: &'a Shape,
     own: HashMap<HostNo, Own>,
     /// Generic resources in use, of hosts where this search gave some.
     generic: HashMap<HostNo, GenericUse>,
@@ -40,8 +39,35 @@ struct Own {
 /// Hosts of one class that may take tasks of the group.
 struct Pool<'a> {
     /// Least loaded first; those that are ranked one by one are among them, and passed over.
-    plain: Option<Peekable<btree_set::Iter<'a, Place>>>,
+    plain: Option<btree_set::Iter<'a, Place>>,
+    /// The next of the plain ones. They come before the ranked ones.
+    peeked: Option<Place>,
     ranked: BinaryHeap<Reverse<Rank>>,
+}
+
+impl Pool<'_> {
+    fn advance(&mut self) {
+        self.peeked = self.plain.as_mut().and_then(|plain| plain.next().copied());
+    }
+
+    /// What the first host is worth, whether it can take a task or not.
+    fn bound(&self) -> Option<Rank> {
+        let plain = self.peeked.map(|place| Rank {
+            keeps_failing: false,
+            of_service: 0,
+            place,
+        });
+        plain.or_else(|| self.ranked.peek().map(|rank| rank.0))
+    }
+
+    /// Leaves the first host behind.
+    fn pass(&mut self) {
+        if self.peeked.is_some() {
+            self.advance();
+        } else {
+            self.ranked.pop();
+        }
+    }
 }
 
 /// What the group brings along, besides its demand.
@@ -52,8 +78,6 @@ pub(crate) struct Past<'a, A, F> {
     pub(crate) placed: &'a HashMap<HostNo, u64>,
     /// Nodes where it keeps failing.
     pub(crate) failing: F,
-    /// Labels to spread over.
-    pub(crate) preferred: &'a [LabelKey],
 }
 
 impl<'a> Search<'a> {
@@ -61,16 +85,18 @@ impl<'a> Search<'a> {
         view: &'a Store,
         index: &'a Index,
         demand: &'a Demand<'a>,
+        shape: &'a Shape,
         past: Past<'_, impl Iterator<Item = (&'n NodeId, u64)>, impl Iterator<Item = &'n NodeId>>,
     ) -> Search<'a> {
         let mut search = Search {
             view,
             index,
             demand,
+            shape,
             own: HashMap::new(),
             generic: HashMap::new(),
             pools: Vec::new(),
-            tree: Tree::new(),
+            tree: Tree::new(shape, Vec::new()),
         };
         for (id, of_service) in past.active {
             if let Some(no) = index.find(id) {
@@ -85,30 +111,29 @@ impl<'a> Search<'a> {
                 search.own.entry(no).or_default().keeps_failing = true;
             }
         }
-        let labels = past.preferred.iter();
-        let labels: Vec<usize> = labels.filter_map(|l| index.position(l)).collect();
-        search.open_pools(&labels);
+        search.open_pools(&index.positions(demand.preferred()));
         search
     }
 
+    /// Gives each pool its hosts, and the tree what it may expect of them.
     fn open_pools(&mut self, labels: &[usize]) {
-        let mut of_class: BTreeMap<ClassNo, (usize, PoolNo)> = BTreeMap::new();
         let named = self.demand.names_node().map(|name| self.index.named(name));
-        let classes = match &named {
-            None => self.index.classes_for(self.demand),
-            Some(hosts) => {
-                let classes = hosts.iter().filter_map(|no| self.index.host(*no));
-                classes.map(|host| host.class).collect()
-            }
-        };
-        for class in classes {
-            if !of_class.contains_key(&class)
-                && let Some(leaf) = self.open_pool(class, labels, named.is_none())
-            {
-                of_class.insert(class, (leaf, self.pools.len() - 1));
-            }
+        let is_plain = named.is_none();
+        for (class, _) in &self.shape.pools {
+            let open = self.index.class(*class).map(|class| class.open.iter());
+            self.pools.push(Pool {
+                plain: open.filter(|_| is_plain),
+                peeked: None,
+                ranked: BinaryHeap::new(),
+            });
         }
-        self.rank_own(&of_class, named.as_deref());
+        self.rank_own(named.as_deref());
+        // Most pools are never asked for a host: what the first one is worth at best is enough to begin with.
+        let bounds = self.pools.iter_mut().map(|pool| {
+            pool.advance();
+            pool.bound()
+        });
+        self.tree = Tree::new(self.shape, bounds.collect());
         if !labels.is_empty() {
             for (no, own) in &self.own {
                 let host = self.index.host(*no);
@@ -119,41 +144,17 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        for (leaf, pool) in of_class.into_values() {
-            let best = self.best_of(pool);
-            self.tree.offer(leaf, pool, best);
-        }
         self.tree.settle();
-    }
-
-    /// A pool for a class that passes; its leaf.
-    fn open_pool(&mut self, no: ClassNo, labels: &[usize], is_plain: bool) -> Option<usize> {
-        let class = self.index.class(no)?;
-        let sample = self.index.host(class.sample()?)?;
-        let kinds = &class.traits.kinds;
-        if class.open.is_empty() || !self.demand.suits_class_of(&sample.node, kinds) {
-            return None;
-        }
-        self.pools.push(Pool {
-            plain: is_plain.then(|| class.open.iter().peekable()),
-            ranked: BinaryHeap::new(),
-        });
-        let values = labels.iter().map(|l| class.traits.labels[*l].as_str());
-        Some(self.tree.leaf(values))
     }
 
     /// Puts hosts that are ranked one by one into their pools: those that the group has to do with, or the only
     /// ones that its constraints name.
-    fn rank_own(
-        &mut self,
-        of_class: &BTreeMap<ClassNo, (usize, PoolNo)>,
-        named: Option<&[HostNo]>,
-    ) {
+    fn rank_own(&mut self, named: Option<&[HostNo]>) {
         let mut rank = |no: HostNo, own: Own| {
             let Some(host) = self.index.host(no).filter(|host| host.is_open) else {
                 return;
             };
-            if let Some((_, pool)) = of_class.get(&host.class)
+            if let Some(pool) = self.shape.pool_of(host.class)
                 && self.demand.suits_itself(&host.node)
             {
                 let rank = Rank {
@@ -161,7 +162,7 @@ impl<'a> Search<'a> {
                     of_service: own.of_service,
                     place: Place::new(&host.node, host.usage.active, no),
                 };
-                self.pools[*pool].ranked.push(Reverse(rank));
+                self.pools[pool].ranked.push(Reverse(rank));
             }
         };
         match named {
@@ -180,42 +181,29 @@ impl<'a> Search<'a> {
 
     /// The best host of a pool that can take a task now. What cannot is passed over for good: within a search
     /// hosts only get fuller.
-    fn best_of(&mut self, pool: PoolNo) -> Option<Rank> {
-        let mut plain = self.pools[pool].plain.take();
-        let best = plain.as_mut().and_then(|hosts| self.best_plain(hosts));
-        self.pools[pool].plain = plain;
-        if best.is_some() {
-            return best;
-        }
-        while let Some(Reverse(rank)) = self.pools[pool].ranked.peek() {
-            let no = rank.place.host;
-            let taken = self.own.get(&no).map_or(0, |own| own.taken);
-            let fits = |host: &Host| {
-                self.demand.leaves_place(rank.of_service) && self.has_room(no, host, taken)
+    fn best_of(&mut self, no: PoolNo) -> Option<Rank> {
+        loop {
+            let pool = &self.pools[no];
+            let rank = pool.bound()?;
+            let host = rank.place.host;
+            let own = self.own.get(&host);
+            let fits = |found: &Host| match pool.peeked {
+                // A host that the group has to do with is among the ranked ones as well.
+                Some(_) => {
+                    own.is_none()
+                        && self.has_room(host, found, 0)
+                        && self.demand.suits_itself(&found.node)
+                }
+                None => {
+                    self.demand.leaves_place(rank.of_service)
+                        && self.has_room(host, found, own.map_or(0, |own| own.taken))
+                }
             };
-            if self.index.host(no).is_some_and(fits) {
-                return Some(*rank);
+            if self.index.host(host).is_some_and(fits) {
+                return Some(rank);
             }
-            self.pools[pool].ranked.pop();
+            self.pools[no].pass();
         }
-        None
-    }
-
-    fn best_plain(&self, hosts: &mut Peekable<btree_set::Iter<'_, Place>>) -> Option<Rank> {
-        while let Some(place) = hosts.peek() {
-            let no = place.host;
-            let fits =
-                |host: &Host| self.has_room(no, host, 0) && self.demand.suits_itself(&host.node);
-            if !self.own.contains_key(&no) && self.index.host(no).is_some_and(fits) {
-                return Some(Rank {
-                    keeps_failing: false,
-                    of_service: 0,
-                    place: **place,
-                });
-            }
-            hosts.next();
-        }
-        None
     }
 
     /// Whether one more task fits beside `taken` ones that this search placed there.
@@ -237,7 +225,14 @@ impl<'a> Search<'a> {
 
     /// Places one more task.
     pub(crate) fn next(&mut self) -> Option<(&'a Host, HostNo, Vec<GenericResource>)> {
-        let (leaf, rank, pool_no) = self.tree.take()?;
+        let (pool_no, rank) = loop {
+            let (pool, bound) = self.tree.best()?;
+            let best = self.best_of(pool);
+            if best == Some(bound) {
+                break (pool, bound);
+            }
+            self.tree.set_best(pool, best, 0);
+        };
         let no = rank.place.host;
         let host = self.index.host(no)?;
         let given = self.give(no, host);
@@ -245,12 +240,7 @@ impl<'a> Search<'a> {
         own.taken += 1;
         own.of_service += 1;
         let pool = &mut self.pools[pool_no];
-        let is_first_ranked = pool.ranked.peek().is_some_and(|top| top.0 == rank);
-        if is_first_ranked {
-            pool.ranked.pop();
-        } else if let Some(plain) = &mut pool.plain {
-            plain.next();
-        }
+        pool.pass();
         pool.ranked.push(Reverse(Rank {
             of_service: own.of_service,
             place: Place {
@@ -259,8 +249,8 @@ impl<'a> Search<'a> {
             },
             ..rank
         }));
-        let next = self.best_of(pool_no);
-        self.tree.placed(leaf, pool_no, next);
+        let bound = pool.bound();
+        self.tree.set_best(pool_no, bound, 1);
         Some((host, no, given))
     }
 

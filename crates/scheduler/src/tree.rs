@@ -1,9 +1,9 @@
 //! The decision tree of spread preferences: one level per label, a branch per value. A task goes to the branch with
 //! the fewest tasks of its service, level by level; equal ones are told apart by the best host that they have.
 
-use crate::class::Place;
+use crate::class::{ClassNo, Place};
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// How good a host is for the next task; the least is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,121 +16,145 @@ pub(crate) struct Rank {
 /// Number of a pool: hosts of one class, of which only the best is known here.
 pub(crate) type PoolNo = usize;
 
-/// The tree. All leaves are at the same depth; without preferences the root is the only one.
-pub(crate) struct Tree<'a> {
-    branches: Vec<Branch>,
-    by_value: HashMap<(usize, &'a str), usize>,
-}
-
-#[derive(Default)]
-struct Branch {
-    parent: Option<usize>,
-    /// Active tasks of the service, on whatever node of the branch.
-    count: u64,
-    children: Vec<usize>,
-    /// The child to go to next.
-    best: Option<usize>,
-    /// In a leaf: the best host of each pool that has one.
-    pools: BTreeSet<(Rank, PoolNo)>,
-}
-
 const ROOT: usize = 0;
 
-impl<'a> Tree<'a> {
-    pub(crate) fn new() -> Tree<'a> {
-        Tree {
-            branches: vec![Branch::default()],
+/// What the trees of all services with the same placement share. All leaves are at the same depth; without
+/// preferences the root is the only one.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    parents: Vec<Option<usize>>,
+    children: Vec<Vec<usize>>,
+    /// Pools of each leaf.
+    pools_of: Vec<Vec<PoolNo>>,
+    by_value: HashMap<(usize, String), usize>,
+    /// The class and the leaf of each pool.
+    pub(crate) pools: Vec<(ClassNo, usize)>,
+}
+
+impl Shape {
+    /// The shape for these classes, each with its values of the preferred labels, outer to inner.
+    pub(crate) fn new<'a, V: Iterator<Item = &'a str>>(
+        classes: impl Iterator<Item = (ClassNo, V)>,
+    ) -> Shape {
+        let mut shape = Shape {
+            parents: vec![None],
+            children: vec![Vec::new()],
+            pools_of: vec![Vec::new()],
             by_value: HashMap::new(),
+            pools: Vec::new(),
+        };
+        for (class, values) in classes {
+            let leaf = values.fold(ROOT, |at, value| shape.child(at, value));
+            shape.pools_of[leaf].push(shape.pools.len());
+            shape.pools.push((class, leaf));
         }
+        shape
     }
 
-    /// The leaf for these values, outer to inner.
-    pub(crate) fn leaf(&mut self, values: impl Iterator<Item = &'a str>) -> usize {
-        let mut at = ROOT;
-        for value in values {
-            let next = self.branches.len();
-            at = match self.by_value.entry((at, value)) {
-                std::collections::hash_map::Entry::Occupied(known) => *known.get(),
-                std::collections::hash_map::Entry::Vacant(new) => {
-                    new.insert(next);
-                    self.branches[at].children.push(next);
-                    self.branches.push(Branch {
-                        parent: Some(at),
-                        ..Branch::default()
-                    });
-                    next
-                }
-            };
+    fn child(&mut self, at: usize, value: &str) -> usize {
+        let next = self.parents.len();
+        let child = *self.by_value.entry((at, value.into())).or_insert(next);
+        if child == next {
+            self.parents.push(Some(at));
+            self.children.push(Vec::new());
+            self.pools_of.push(Vec::new());
+            self.children[at].push(child);
         }
-        at
+        child
+    }
+
+    /// The pool of a class.
+    pub(crate) fn pool_of(&self, class: ClassNo) -> Option<PoolNo> {
+        let found = self.pools.binary_search_by_key(&class, |(class, _)| *class);
+        found.ok()
+    }
+}
+
+/// The tree of one group.
+pub(crate) struct Tree<'a> {
+    shape: &'a Shape,
+    /// Active tasks of the service per branch, on whatever node of the branch.
+    counts: Vec<u64>,
+    /// Per branch the child to go to next, or in a leaf the pool.
+    best: Vec<Option<usize>>,
+    /// Per pool the best host that it may have: none is better.
+    bounds: Vec<Option<Rank>>,
+}
+
+impl<'a> Tree<'a> {
+    /// Nothing is counted; `bounds` are the best hosts of the pools.
+    pub(crate) fn new(shape: &'a Shape, bounds: Vec<Option<Rank>>) -> Tree<'a> {
+        Tree {
+            shape,
+            counts: vec![0; shape.parents.len()],
+            best: vec![None; shape.parents.len()],
+            bounds,
+        }
     }
 
     /// Counts tasks in the branches of these values, as far as there are any.
-    pub(crate) fn count(&mut self, values: impl Iterator<Item = &'a str>, tasks: u64) {
+    pub(crate) fn count<'v>(&mut self, values: impl Iterator<Item = &'v str>, tasks: u64) {
         let mut at = ROOT;
         for value in values {
-            let Some(next) = self.by_value.get(&(at, value)) else {
+            let Some(next) = self.shape.by_value.get(&(at, value.into())) else {
                 return;
             };
             at = *next;
-            self.branches[at].count += tasks;
+            self.counts[at] += tasks;
         }
     }
 
-    /// Puts the best host of a pool into its leaf. The way to it is not settled yet.
-    pub(crate) fn offer(&mut self, leaf: usize, pool: PoolNo, best: Option<Rank>) {
-        if let Some(rank) = best {
-            self.branches[leaf].pools.insert((rank, pool));
-        }
-    }
-
-    /// Settles all ways, once counts and offers are there.
+    /// Settles all ways, once counts and bounds are there.
     pub(crate) fn settle(&mut self) {
-        for at in (0..self.branches.len()).rev() {
-            self.choose_child(at);
+        for at in (0..self.best.len()).rev() {
+            self.choose(at);
         }
     }
 
-    /// Takes the best host of all: its leaf, rank and pool.
-    pub(crate) fn take(&mut self) -> Option<(usize, Rank, PoolNo)> {
+    /// The pool that may have the best host of all, and how good that is.
+    pub(crate) fn best(&self) -> Option<(PoolNo, Rank)> {
         let mut at = ROOT;
-        while let Some(best) = self.branches[at].best {
-            at = best;
+        while !self.shape.children[at].is_empty() {
+            at = self.best[at]?;
         }
-        let (rank, pool) = self.branches[at].pools.pop_first()?;
-        Some((at, rank, pool))
+        let pool = self.best[at]?;
+        Some((pool, self.bounds[pool]?))
     }
 
-    /// Counts a task in `leaf`, offers the pool's next best host, and settles the way to it.
-    pub(crate) fn placed(&mut self, leaf: usize, pool: PoolNo, next: Option<Rank>) {
-        self.offer(leaf, pool, next);
-        let mut at = leaf;
-        while let Some(parent) = self.branches[at].parent {
-            self.branches[at].count += 1;
-            self.choose_child(parent);
-            at = parent;
+    /// The best host of a pool is another one now, or none. `placed` tasks more are in its branches.
+    pub(crate) fn set_best(&mut self, pool: PoolNo, best: Option<Rank>, placed: u64) {
+        self.bounds[pool] = best;
+        let mut at = Some(self.shape.pools[pool].1);
+        while let Some(branch) = at {
+            self.counts[branch] += placed;
+            self.choose(branch);
+            at = self.shape.parents[branch];
         }
     }
 
-    fn choose_child(&mut self, at: usize) {
-        let children = self.branches[at].children.iter().copied();
-        let usable = children.filter(|child| self.has_host(*child));
-        self.branches[at].best = usable.min_by(|a, b| self.compare(*a, *b));
-    }
-
-    fn has_host(&self, at: usize) -> bool {
-        let branch = &self.branches[at];
-        branch.best.is_some() || !branch.pools.is_empty()
+    fn choose(&mut self, at: usize) {
+        let children = &self.shape.children[at];
+        self.best[at] = if children.is_empty() {
+            let pools = self.shape.pools_of[at].iter().copied();
+            let pools = pools.filter_map(|pool| Some((self.bounds[pool]?, pool)));
+            pools.min().map(|(_, pool)| pool)
+        } else {
+            let usable = children.iter().filter(|child| self.best[**child].is_some());
+            usable.min_by(|a, b| self.compare(**a, **b)).copied()
+        };
     }
 
     /// Both have hosts, and are at the same depth.
     fn compare(&self, a: usize, b: usize) -> Ordering {
-        let (one, other) = (&self.branches[a], &self.branches[b]);
-        one.count
-            .cmp(&other.count)
-            .then_with(|| match (one.best, other.best) {
-                (Some(a), Some(b)) => self.compare(a, b),
-                _ => one.pools.first().cmp(&other.pools.first()),
-            })
+        self.counts[a].cmp(&self.counts[b]).then_with(|| {
+            let (Some(one), Some(other)) = (self.best[a], self.best[b]) else {
+                return Ordering::Equal;
+            };
+            if self.shape.children[a].is_empty() {
+                self.bounds[one].cmp(&self.bounds[other])
+            } else {
+                self.compare(one, other)
+            }
+        })
     }
 }
