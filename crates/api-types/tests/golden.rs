@@ -114,3 +114,28 @@ fn our_own_additions() {
     assert_eq!(read.stopped.value().unwrap().replicas, 2);
     assert_eq!(read.auto_rebalance, Change::Keep);
 }
+
+#[test]
+fn secrets_volumes_and_plans() {
+    use api_types::payload::{ConfigSpec, SecretSpec};
+    use api_types::starling::{Plan, RebalanceResponse, RestartRequest, Token};
+    use api_types::volume::{Volume, VolumeCreateRequest, VolumeList};
+    same::<SecretSpec>(r#"{"Name":"s","Labels":{},"Data":"aGk=","Templating":{"Name":"golang"}}"#);
+    same::<SecretSpec>(r#"{"Name":"s","Labels":{},"Driver":{"Name":"vault"}}"#);
+    same::<ConfigSpec>(r#"{"Name":"c","Labels":{"a":"b"},"Data":"aGk="}"#);
+    same::<Volume>(
+        r#"{"CreatedAt":"2026-11-21T10:00:00Z","Driver":"local","Labels":null,"Mountpoint":"/m","Name":"v","Options":{"o":"x"},"Scope":"local"}"#,
+    );
+    same::<VolumeList>(r#"{"Volumes":null,"Warnings":null}"#);
+    same::<VolumeCreateRequest>(
+        r#"{"Driver":"local","DriverOpts":{"a":"b"},"Labels":{"x":"y"},"Name":"v"}"#,
+    );
+    same::<Plan>(
+        r#"{"Version":7,"Diff":[{"Path":"Labels.a","Old":null,"New":"b"}],"Start":[{"Service":"s","ServiceName":"web","Slot":3,"NodeID":"n2"}],"Stop":[],"Replace":[{"Old":{"Service":"s","ServiceName":"web","Slot":1,"TaskID":"t","NodeID":"n1"},"NewNodeID":"n1"}],"Unplaced":[{"ServiceName":"web","Slot":4,"Reason":"no suitable node"}],"Unchanged":2,"Notes":["it pauses"]}"#,
+    );
+    same::<RebalanceResponse>(
+        r#"{"Moves":[{"ServiceName":"web","TaskID":"t","Slot":1,"FromNodeID":"n1","ToNodeID":"n2"}]}"#,
+    );
+    same::<RestartRequest>(r#"{"Tasks":["t"]}"#);
+    same::<Token>(r#"{"Name":"rack7","Role":"worker","Labels":{"rack":"7"},"Token":"SWMTKN-1-x"}"#);
+}

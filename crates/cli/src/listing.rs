@@ -95,10 +95,15 @@ impl Format {
     }
 }
 
-/// `Label` is a function of templates, not a field.
+/// `Label` is a function of templates, not a field. Go writes what HTML knows as numbers.
 fn json_line(mut row: Row) -> String {
     row.remove("Label");
-    format!("{}\n", Value::Object(row))
+    let json = Value::Object(row).to_string();
+    let json = json
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026");
+    json + "\n"
 }
 
 /// Builds a row: `row([("ID", id.into())])`.
@@ -197,6 +202,15 @@ mod tests {
             }
             .render(&LAYOUT, vec![row([("ID", "a".into())])])
             .is_err()
+        );
+    }
+
+    #[test]
+    fn json_is_safe_in_html() {
+        let line = json_line(row([("Ports", "*:80->80/tcp & <x>".into())]));
+        assert_eq!(
+            line,
+            "{\"Ports\":\"*:80-\\u003e80/tcp \\u0026 \\u003cx\\u003e\"}\n"
         );
     }
 

@@ -2,6 +2,7 @@
 
 mod modes;
 
+use super::running::stopped;
 use crate::board::Board;
 use crate::error::{Error, Result};
 use crate::session::{Session, object};
@@ -186,6 +187,14 @@ impl Watch {
 
     /// Decides what a look means.
     fn judge(&mut self, session: &mut Session, look: &Look) -> Result<End> {
+        if stopped(&look.service).is_some() {
+            let text = format!(
+                "nothing runs until 'starling service start {}'",
+                self.wait.name
+            );
+            self.show(session, "stopped", &text)?;
+            return Ok(Some(Ok(())));
+        }
         // Single tasks that are replaced leave the status of the last update alone.
         if self.wait.leaving.is_empty()
             && let Some(status) = &look.service.update_status

@@ -326,3 +326,16 @@ fn tasks_that_are_replaced_do_not_count() {
     assert!(watch.judge(&mut session, &look("new")).unwrap().is_none());
     assert!(watch.converged);
 }
+
+#[test]
+fn a_stopped_service_is_not_waited_for() {
+    let mut look = seen(0, vec![], None);
+    look.service.spec.starling.get_or_insert_default().stopped =
+        api_types::starling::Change::Set(Default::default());
+    let (text, end) = play(&[look]);
+    assert!(matches!(end, Some(Ok(()))));
+    assert_eq!(
+        text,
+        "stopped: nothing runs until 'starling service start web'\n"
+    );
+}
