@@ -103,6 +103,18 @@ pub(crate) async fn remove(inner: Arc<Inner>, id: u64) -> Result<(), MembershipE
     Ok(())
 }
 
+/// Whether a removal would be refused for want of a quorum.
+pub(crate) fn may_remove(inner: &Inner, id: u64) -> Result<(), MembershipError> {
+    check_serving(inner)?;
+    let members = inner.members();
+    let leaving = members.iter().find(|member| member.raft_id == id);
+    match leaving {
+        None => Err(MembershipError::NotFound(id)),
+        Some(member) if !member.voter => Ok(()),
+        Some(_) => check_quorum_without(inner, &members, id),
+    }
+}
+
 /// Changes the address of a member.
 pub(crate) async fn update_address(
     inner: Arc<Inner>,

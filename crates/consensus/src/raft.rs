@@ -220,6 +220,14 @@ impl Raft {
             .await
     }
 
+    /// Whether [`Raft::remove_member`] would remove this member now, as far as the quorum of the rest is concerned.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub fn may_remove(&self, raft_id: u64) -> Result<(), MembershipError> {
+        membership::may_remove(&self.handle.inner, raft_id)
+    }
+
     /// Changes the address at which a member is reached.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ impl Caller {
 pub(crate) struct Gate {
     cluster: ClusterId,
     removed: Arc<RwLock<BTreeSet<NodeId>>>,
+    /// Nodes that the state knows as workers: a certificate of before a demotion opens no manager's call.
+    workers: Arc<RwLock<BTreeSet<NodeId>>>,
 }
 
 impl Gate {
@@ -45,6 +47,7 @@ impl Gate {
         Gate {
             cluster,
             removed: Arc::default(),
+            workers: Arc::default(),
         }
     }
 
@@ -53,6 +56,15 @@ impl Gate {
     pub(crate) fn shut_out(&self, node: NodeId) {
         let mut removed = self.removed.write().unwrap_or_else(PoisonError::into_inner);
         removed.insert(node);
+    }
+
+    /// The role of a node, as the replicated state has it.
+    pub(crate) fn note_role(&self, node: &NodeId, role: Role) {
+        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
+        match role {
+            Role::Worker => workers.insert(node.clone()),
+            Role::Manager => workers.remove(node),
+        };
     }
 
     /// Any node of this cluster.
@@ -87,6 +99,13 @@ impl Gate {
         let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);
         if removed.contains(&certificate.node) {
             return Err(was_removed(&certificate.node));
+        }
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        if !roles.contains(&Role::Worker) && workers.contains(&certificate.node) {
+            return Err(Status::permission_denied(format!(
+                "Permission denied: node {} is not a manager any more",
+                certificate.node
+            )));
         }
         Ok(certificate.node.clone())
     }

@@ -16,6 +16,7 @@ mod machine;
 mod manager;
 mod membership;
 mod random;
+mod roles;
 mod server;
 pub mod swarm;
 #[cfg(test)]
@@ -24,7 +25,7 @@ mod tls;
 
 pub use connector::Connector;
 pub use logs::LogStream;
-pub use machine::EventBatch;
+pub use machine::{EVENT_RING, EventBatch, EventReader, EventsGone};
 pub use manager::Manager;
 pub use random::OsIds;
 pub use swarm::Swarm;

@@ -1,5 +1,10 @@
 //! The replicated state machine of this manager: the store, fed by Raft.
 
+mod ring;
+
+use ring::Ring;
+pub use ring::{EVENT_RING, EventReader, EventsGone};
+
 use crate::auth::Gate;
 use crate::clock::wall;
 use consensus::{Member, SnapshotEncoder};
@@ -38,7 +43,7 @@ pub(crate) struct Machine {
     store: RwLock<Store>,
     /// Not bounded by itself: the leader has one entry under way at a time, and the receiver always takes.
     applied: mpsc::UnboundedSender<AppliedEntry>,
-    events: broadcast::Sender<Arc<EventBatch>>,
+    events: Arc<Ring>,
     /// The same without what was decided before this manager started: after a restart the log is applied again from
     /// the last snapshot, and clients have heard of it.
     news: broadcast::Sender<Arc<EventBatch>>,
@@ -55,7 +60,7 @@ impl Machine {
         let machine = Machine {
             store: RwLock::new(Store::new()),
             applied,
-            events: broadcast::Sender::new(EVENT_BACKLOG),
+            events: Arc::default(),
             news: broadcast::Sender::new(EVENT_BACKLOG),
             started: wall(),
             members: watch::Sender::default(),
@@ -73,6 +78,14 @@ impl Machine {
 
     pub(crate) fn events(&self) -> broadcast::Receiver<Arc<EventBatch>> {
         self.events.subscribe()
+    }
+
+    /// Events from the entry with this index on.
+    ///
+    /// # Errors
+    /// When some of them are not kept any more.
+    pub(crate) fn events_from(&self, index: u64) -> Result<EventReader, EventsGone> {
+        self.events.read(index)
     }
 
     /// What was decided since this manager started.
@@ -123,13 +136,18 @@ impl consensus::StateMachine for Machine {
             store.apply(index, &entry.proposals)
         };
         for event in &applied.events {
-            if let Event::Node {
-                id,
-                kind: Kind::Removed,
-                ..
-            } = event
-            {
-                self.gate.shut_out(id.clone());
+            match event {
+                Event::Node {
+                    id,
+                    kind: Kind::Removed,
+                    ..
+                } => self.gate.shut_out(id.clone()),
+                Event::Node {
+                    id,
+                    new: Some(node),
+                    ..
+                } => self.gate.note_role(id, node.role),
+                _ => {}
             }
         }
         let events = Arc::new(EventBatch {
@@ -138,9 +156,9 @@ impl consensus::StateMachine for Machine {
             events: applied.events,
         });
         if !events.events.is_empty() {
-            // Nobody may be listening.
-            let _ = self.events.send(Arc::clone(&events));
+            self.events.push(&events);
             if at >= self.started {
+                // Nobody may be listening.
                 let _ = self.news.send(Arc::clone(&events));
             }
         }
@@ -167,6 +185,10 @@ impl consensus::StateMachine for Machine {
     fn restore(&self, _index: u64, snapshot: &[u8]) -> io::Result<()> {
         let snapshot = wire::log::decode_snapshot(snapshot).map_err(io::Error::other)?;
         let store = Store::restore(snapshot);
+        for node in store.nodes() {
+            self.gate.note_role(&node.id, node.role);
+        }
+        self.events.skip_to(store.index());
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
         Ok(())
     }
@@ -191,6 +213,7 @@ mod tests {
             id: NodeId::from("n"),
             meta: model::Meta::default(),
             spec: model::NodeSpec::default(),
+            role: model::Role::default(),
             description: None,
             status: model::NodeStatus::default(),
             manager: None,

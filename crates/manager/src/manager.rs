@@ -8,9 +8,10 @@ use crate::credentials::Credentials;
 use crate::dispatcher::{DispatcherService, Sessions};
 use crate::driver::{Driver, ProposalError};
 use crate::leader::Limits;
-use crate::logs::{LogBroker, LogStream, LogsService, from_leader};
-use crate::machine::{EventBatch, Machine};
+use crate::logs::{LogBroker, LogSource, LogStream, LogsService};
+use crate::machine::{EventBatch, EventReader, EventsGone, Machine};
 use crate::membership::MembershipService;
+use crate::roles;
 use crate::server::NodeServer;
 use consensus::{Halt, Leadership, Member, Raft};
 use model::control::{ControlError, Found, Query, WriteRequest, Written};
@@ -50,6 +51,7 @@ struct Inner {
 struct Running {
     server: NodeServer,
     driver: JoinHandle<()>,
+    roles: JoinHandle<()>,
 }
 
 /// What a manager is started with.
@@ -111,7 +113,13 @@ impl Manager {
             inner: Arc::new(inner),
         };
         let server = NodeServer::start(listener, credentials, manager.routes(&gate));
-        *manager.inner.running.lock().await = Some(Running { server, driver });
+        let (here, node) = (manager.inner.here.clone(), manager.inner.node.clone());
+        let roles = tokio::spawn(roles::reconcile(here, node));
+        *manager.inner.running.lock().await = Some(Running {
+            server,
+            driver,
+            roles,
+        });
         Ok(manager)
     }
 
@@ -222,21 +230,27 @@ impl Manager {
         selector: LogSelector,
         options: LogOptions,
     ) -> Result<LogStream, ControlError> {
-        let (selector, options) = (&selector, &options);
-        let attempt = |route| async move {
-            match route {
-                Route::Here => Ok(self.inner.logs.read(selector.clone(), options.clone())),
-                Route::There(channel) => from_leader(channel, selector, options)
-                    .await
-                    .map_err(|status| control::forward::failed(&status)),
-            }
+        let source = LogSource {
+            leader: Arc::clone(&self.inner.leader),
+            broker: Arc::clone(&self.inner.logs),
+            raft: self.inner.here.raft.clone(),
         };
-        self.inner.leader.ask(LEADER_WAIT, attempt).await
+        source.read(selector, options).await
     }
 
     /// What changes in the replicated state, on every manager, from now on.
     pub fn events(&self) -> broadcast::Receiver<Arc<EventBatch>> {
         self.inner.here.machine.news()
+    }
+
+    /// Events from the log entry with this index on: first those that this manager remembers (the last
+    /// [`crate::EVENT_RING`] of them), then those to come. The index of an event is the same on every manager, so that
+    /// a reader goes on with `index + 1` of the last batch that it has seen whole, wherever it asks.
+    ///
+    /// # Errors
+    /// When some of them are not kept any more.
+    pub fn events_from(&self, index: u64) -> Result<EventReader, EventsGone> {
+        self.inner.here.machine.events_from(index)
     }
 
     /// The same with what the log says again after a restart.
@@ -308,9 +322,16 @@ impl Manager {
 
     /// Stops: sessions and connections end, the Raft log is closed.
     pub async fn shutdown(&self) {
-        let Some(Running { server, driver }) = self.inner.running.lock().await.take() else {
+        let running = self.inner.running.lock().await.take();
+        let Some(Running {
+            server,
+            driver,
+            roles,
+        }) = running
+        else {
             return;
         };
+        roles.abort();
         self.inner.here.raft.shutdown().await;
         self.inner.sessions.close_all();
         driver.abort();

@@ -61,7 +61,7 @@ impl MembershipService {
 
     async fn join_here(&self, request: &pb::JoinRequest) -> Result<(), Failed> {
         let node = NodeId::from(request.node.as_str());
-        let role = self.machine.view().node(&node).map(|n| n.spec.role);
+        let role = self.machine.view().node(&node).map(|n| n.role);
         if role != Some(Role::Manager) {
             let text = format!("node {node} is not a manager of this cluster");
             return Err(Failed::Final(ControlError::FailedPrecondition(text)));

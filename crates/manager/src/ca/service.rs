@@ -8,7 +8,9 @@ use crate::driver::{DriverHandle, ProposalError};
 use crate::machine::Machine;
 use model::control::ControlError;
 use model::node::NodeStatus;
-use model::{Availability, Change, Cluster, Meta, Node, NodeId, NodeSpec, Refusal, Role, id};
+use model::{
+    Availability, Change, Cluster, Labels, Meta, Node, NodeId, NodeSpec, Refusal, Role, id,
+};
 use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -42,7 +44,7 @@ impl Ca for CaService {
     ) -> Result<Response<pb::IssueReply>, Status> {
         let request = request.into_inner();
         // Checked before anything is forwarded, so that strangers cannot keep the leader busy.
-        let role = self.role_of(&request.token).map_err(|e| status(&e))?;
+        let (role, _) = self.grant_of(&request.token).map_err(|e| status(&e))?;
         if request.check_only {
             return Ok(Response::new(pb::IssueReply {
                 role: wire_role(role),
@@ -111,26 +113,32 @@ impl CaService {
         cluster.ok_or_else(|| ControlError::Unavailable("this manager has no state yet".into()))
     }
 
-    /// The role that a token gives. Both secrets are compared, whichever fits.
-    fn role_of(&self, token: &str) -> Result<Role, ControlError> {
+    /// The role and the labels that a token gives. All secrets are compared, whichever fits.
+    fn grant_of(&self, token: &str) -> Result<(Role, Labels), ControlError> {
         let refused = || ControlError::InvalidArgument(NO_TOKEN.into());
         let cluster = self.cluster()?;
         let token = JoinToken::parse(token).map_err(|_| refused())?;
-        let manager = token.has_secret(&cluster.manager_token);
-        let worker = token.has_secret(&cluster.worker_token);
+        let mut grant = None;
+        if token.has_secret(&cluster.worker_token) {
+            grant = Some((Role::Worker, Labels::new()));
+        }
+        for labelled in &cluster.tokens {
+            if token.has_secret(&labelled.secret) {
+                grant = Some((labelled.role, labelled.labels.clone()));
+            }
+        }
+        if token.has_secret(&cluster.manager_token) {
+            grant = Some((Role::Manager, Labels::new()));
+        }
         if token.check_root(&cluster.ca.cert_pem).is_err() {
             return Err(refused());
         }
-        match (manager, worker) {
-            (true, _) => Ok(Role::Manager),
-            (false, true) => Ok(Role::Worker),
-            (false, false) => Err(refused()),
-        }
+        grant.ok_or_else(refused)
     }
 
     async fn issue_here(&self, request: &pb::IssueRequest) -> Result<pb::IssueReply, ControlError> {
         // Again, since it may have been rotated here.
-        let role = self.role_of(&request.token)?;
+        let (role, labels) = self.grant_of(&request.token)?;
         let cluster = self.cluster()?;
         let availability = model_availability(request.availability)?;
         // The id follows from the request, which is signed with a new key: a joiner that asks again, because it did
@@ -143,8 +151,10 @@ impl CaService {
             spec: NodeSpec {
                 role,
                 availability,
+                labels,
                 ..NodeSpec::default()
             },
+            role,
             description: None,
             status: NodeStatus::default(),
             manager: None,
@@ -174,7 +184,7 @@ impl CaService {
         let node = ca
             .check_renewal(&request.csr_pem, &request.cert_pem)
             .map_err(unusable)?;
-        let role = self.machine.view().node(&node).map(|n| n.spec.role);
+        let role = self.machine.view().node(&node).map(|n| n.role);
         let Some(role) = role else {
             let text = crate::auth::was_removed(&node).message().to_owned();
             return Err(ControlError::FailedPrecondition(text));

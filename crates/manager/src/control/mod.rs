@@ -7,9 +7,12 @@ mod service;
 pub(crate) use forward::{Failed, LEADER_WAIT, LeaderChannel, Route};
 pub(crate) use service::ControlService;
 
+use crate::clock::wall;
 use crate::driver::{DriverHandle, ProposalError};
+use crate::leader::plan;
 use crate::machine::Machine;
 use crate::membership::member_error;
+use crate::roles;
 use consensus::{MembershipError, Raft};
 use model::control::{ControlError, Found, Query, Write, WriteRequest, Written};
 use model::{Change, NodeId, NodeState};
@@ -33,6 +36,7 @@ impl Here {
         if let Write::RemoveNode { id, force: true } = &request.write {
             self.expel(id).await?;
         }
+        roles::may_change(self, &request.write)?;
         self.driver.write(request).await
     }
 
@@ -69,6 +73,9 @@ impl Here {
     pub(crate) async fn query(&self, query: &Query) -> Result<Found, ControlError> {
         let unavailable = |e: consensus::ProposeError| ControlError::Unavailable(e.to_string());
         self.raft.read_barrier().await.map_err(unavailable)?;
+        if let Query::Plan(write) = query {
+            return self.plan(write).await;
+        }
         let reachable = self.raft.reachability().into_iter();
         let managers = query::Managers {
             leader: self
@@ -83,7 +90,20 @@ impl Here {
                 .map(|(id, _)| id)
                 .collect(),
         };
-        query::answer(&self.machine.view(), &managers, query)
+        query::answer(&self.machine.view(), &managers, wall(), query)
+    }
+
+    /// Runs the loops on a copy of the state, beside everything else: it may take seconds.
+    async fn plan(&self, write: &Write) -> Result<Found, ControlError> {
+        let state = self.machine.view().clone();
+        let (limits, write) = (self.driver.limits(), write.clone());
+        let plan = tokio::task::spawn_blocking(move || plan(state, wall(), &limits, write));
+        let ended = |_| ControlError::Unavailable("this manager is shutting down".into());
+        let plan = plan.await.map_err(ended)??;
+        Ok(Found {
+            plan: Some(plan),
+            ..Found::default()
+        })
     }
 }
 

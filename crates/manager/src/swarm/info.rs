@@ -2,6 +2,7 @@
 
 use super::{Phase, Swarm};
 use crate::ca::JoinToken;
+use model::cluster::LabelledToken;
 use model::{Cluster, NodeId, Role};
 use std::sync::Arc;
 
@@ -100,4 +101,9 @@ impl Swarm {
 pub fn join_tokens(cluster: &Cluster) -> (String, String) {
     let token = |secret| JoinToken::new(&cluster.ca.cert_pem, secret).to_string();
     (token(&cluster.worker_token), token(&cluster.manager_token))
+}
+
+/// A join token with labels, as an operator hands it on.
+pub fn labelled_token(cluster: &Cluster, token: &LabelledToken) -> String {
+    JoinToken::new(&cluster.ca.cert_pem, &token.secret).to_string()
 }

@@ -168,6 +168,7 @@ impl Founding {
             ca: self.ca,
             worker_token: secret(),
             manager_token: secret(),
+            tokens: Vec::new(),
         }
     }
 
@@ -180,6 +181,7 @@ impl Founding {
                 availability,
                 ..NodeSpec::default()
             },
+            role: Role::Manager,
             description: None,
             status: NodeStatus::default(),
             manager: Some(manager),

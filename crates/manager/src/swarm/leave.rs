@@ -44,6 +44,7 @@ impl Swarm {
         }
         // First of all the agent stops: what it starts now nobody wants.
         self.inner.membership.send_replace(None);
+        self.inner.role.send_replace(None);
         if let Some(place) = &place {
             if let Err(error) = place.leave_group().await {
                 tracing::warn!(%error, "leaving by force: the other managers still count on this one");

@@ -11,10 +11,11 @@ mod place;
 mod renew;
 mod requests;
 mod restore;
+mod role;
 mod state;
 
 pub use error::SwarmError;
-pub use info::{Info, LocalState, join_tokens};
+pub use info::{Info, LocalState, join_tokens, labelled_token};
 pub use init::Init;
 pub use join::Join;
 
@@ -106,6 +107,8 @@ struct Inner {
     changing: Mutex<()>,
     phase: watch::Sender<Phase>,
     membership: watch::Sender<Option<Membership>>,
+    /// What the leader says that this node is.
+    role: watch::Sender<Option<Role>>,
 }
 
 #[derive(Clone, Default)]
@@ -137,8 +140,10 @@ impl Swarm {
             let moved_on = |now: &Phase| !matches!(now, Phase::Inside(p) if Arc::ptr_eq(p, &place));
             tokio::select! {
                 reason = place.halted() => {
-                    swarm.fail(reason, Some(Arc::clone(&place)));
-                    place.stop().await;
+                    if !swarm.was_demoted(&place).await {
+                        swarm.fail(reason, Some(Arc::clone(&place)));
+                        place.stop().await;
+                    }
                 }
                 () = async { drop(phase.wait_for(moved_on).await) } => {}
             }

@@ -137,6 +137,16 @@ impl Place {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Managers that are known, without this one.
+    pub(super) fn other_managers(&self) -> Vec<String> {
+        let state = self.state();
+        let others = state.managers.iter();
+        others
+            .filter(|addr| **addr != state.advertise_addr)
+            .cloned()
+            .collect()
+    }
+
     /// Changes the state file when there is something to change.
     pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();

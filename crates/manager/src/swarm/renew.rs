@@ -4,6 +4,7 @@ use super::place::{Place, TRY_AGAIN};
 use super::{SwarmError, enter};
 use crate::ca::{CertificateAuthority, Identity, Issued};
 use crate::random;
+use model::Role;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
@@ -53,8 +54,9 @@ impl Place {
         let manager = self.manager.as_ref()?;
         let known = manager.local(|view| {
             let cluster = view.cluster()?.clone();
-            let role = view.node(identity.node())?.spec.role;
-            Some((cluster, role))
+            // A role that changes is the others' to certify.
+            let role = view.node(identity.node())?.role;
+            (role == Role::Manager).then_some((cluster, role))
         });
         let (cluster, role) = known?;
         let renew = || {

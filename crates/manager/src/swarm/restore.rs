@@ -28,8 +28,10 @@ impl Swarm {
                 changing: Mutex::new(()),
                 phase: watch::Sender::default(),
                 membership: watch::Sender::default(),
+                role: watch::Sender::default(),
             }),
         };
+        tokio::spawn(swarm.clone().follow_role());
         {
             let _turn = swarm.inner.changing.lock().await;
             let mut found = None;

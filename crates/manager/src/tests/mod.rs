@@ -5,6 +5,7 @@ mod certificates;
 mod cluster;
 mod logs;
 mod place;
+mod promotion;
 mod roles;
 
 use crate::swarm::{Init, Join, Swarm, SwarmConfig, join_tokens};
@@ -85,7 +86,7 @@ impl TestNode {
             .await;
         match written.unwrap() {
             Written::Service(id) => id,
-            Written::Done => panic!("no id"),
+            other => panic!("no id: {other:?}"),
         }
     }
 
