@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""compare-bench.py DOCKER.json STARLING.json: prints each figure that both have, and how many times better Starling is."""
+"""compare-bench.py DOCKER.json STARLING.json [DOCKER.json STARLING.json ...]: prints each figure that both have, and how many times better Starling is."""
 import json
 import sys
 
 # For these, more is better; for all others (times, memory, CPU) less is.
-MORE_IS_BETTER = ("per_s", "tasks_per_s", "min_running")
+MORE_IS_BETTER = ("per_s", "per_second", "tasks_per_s", "min_running")
 # Kept for each run beside the figures; not figures themselves.
-SKIP = ("runs", "when", "loadavg_before", "section_cpu", "meta")
+SKIP = ("runs", "when", "loadavg_before", "section_cpu", "meta", "writes", "seconds")
 
 
 def figures(node, path=()):
-    """(path, number) of each median, and of each plain number of the memory section."""
+    """(path, number) of each median, and of each plain number of the sections that have no medians."""
     if isinstance(node, dict):
         if isinstance(node.get("median"), (int, float)):
             yield path, node["median"]
@@ -18,7 +18,7 @@ def figures(node, path=()):
         for key, value in node.items():
             if key not in SKIP:
                 yield from figures(value, path + (key,))
-    elif isinstance(node, (int, float)) and not isinstance(node, bool) and path and path[0] == "memory":
+    elif isinstance(node, (int, float)) and not isinstance(node, bool) and path and path[0] in ("memory", "load"):
         yield path, node
 
 
@@ -32,7 +32,11 @@ def load(name):
 
 
 def main():
-    docker, starling = load(sys.argv[1]), load(sys.argv[2])
+    docker, starling = {}, {}
+    for name in sys.argv[1::2]:
+        docker |= load(name)
+    for name in sys.argv[2::2]:
+        starling |= load(name)
     print(f"{'figure':<72} {'docker':>10} {'starling':>10} {'better':>8}")
     for path in sorted(set(docker) | set(starling)):
         old, new = docker.get(path), starling.get(path)
