@@ -117,7 +117,8 @@ async fn orphans_are_killed_by_cgroup() {
             exits[1].error,
             "the supervisor of its host ended unexpectedly"
         );
-        assert!(!is_alive(started.pid));
+        // It has left its cgroup, and may be ending still.
+        common::eventually("it is dead", || !is_alive(started.pid)).await;
     }
     let group = format!("{}/{}", host.cgroup_parent, running.id);
     assert!(common::cgroup_directories(&group).is_empty());
@@ -133,7 +134,7 @@ async fn a_new_supervisor_ends_what_a_dead_one_left() {
     host.reconnect().await;
     let exit = host.exit(&running.id).await;
     assert_eq!(exit.exit_code, 137);
-    assert!(!is_alive(started.pid));
+    common::eventually("it is dead", || !is_alive(started.pid)).await;
     let spec = host.shell("echo works");
     assert_eq!(host.output(&spec).await, "works\n");
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use super::error::{Context, SetupError};
 use super::process::{self, ChildStreams, Given, Program};
-use super::{Host, Plan};
+use super::{Host, Plan, RootId};
 use crate::cgroup;
 use crate::spec::ExecSpec;
 use crate::sys::check;
@@ -60,6 +60,13 @@ fn join(
     // SAFETY: takes no pointers.
     check(unsafe { libc::setns(first.as_raw_fd(), NAMESPACES) })
         .context(|| "cannot enter the container's namespaces")?;
+    // Where the supervisor's own root is not the top of its mounts (it runs in a chroot), the container's
+    // is not the top of its own: this would be a place of the host.
+    if plan.root != Some(RootId::own()?) {
+        return Err(SetupError::new(
+            "the container's root cannot be entered: it was mounted over, or Starling runs in a chroot",
+        ));
+    }
     let env = environment(&spec.env, &exec.env);
     let program = Program {
         args: &exec.args,

@@ -55,6 +55,20 @@ pub(crate) struct Plan {
     pub(crate) group: Group,
     pub(crate) capabilities: CapabilitySet,
     pub(crate) filter: FilterChoice,
+    /// Once its program was executed.
+    pub(crate) root: Option<RootId>,
+}
+
+/// Names a container's root directory: its device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RootId(pub(crate) u64, pub(crate) u64);
+
+impl RootId {
+    /// Of the root directory of this process.
+    fn own() -> Result<RootId, SetupError> {
+        let status = rustix::fs::stat("/").context(|| "cannot read the root directory")?;
+        Ok(RootId(status.st_dev, status.st_ino))
+    }
 }
 
 /// Which system call filter.

@@ -11,14 +11,15 @@ use rustix::fs::{FileType, Uid};
 use super::capabilities;
 use super::error::{Context, SetupError};
 use super::user::{self, User};
-use super::{FilterChoice, Host, Plan, init, labels, limits, program};
+use super::{FilterChoice, Host, Plan, RootId, init, labels, limits, program};
 use crate::seccomp;
 use crate::spec::ContainerSpec;
 use crate::sys::{self, check};
 
-/// First byte of the report: the program is about to be executed; nothing follows when that worked.
+/// First byte of the report: the program is about to be executed; its root's device and inode
+/// (little-endian u64) follow, and nothing else when that worked.
 pub(crate) const REPORT_EXEC: u8 = b'E';
-/// First (or second) byte of the report: an exit code (little-endian i32) and a text follow.
+/// First byte of the report, or of what follows that: an exit code (little-endian i32) and a text follow.
 pub(crate) const REPORT_FAILURE: u8 = b'F';
 /// Where the report pipe is in the child, behind the standard streams.
 pub(super) const REPORT_FD: i32 = 3;
@@ -171,9 +172,13 @@ pub(super) fn become_program(
     labels::apply(spec)?;
     drop_privileges(host, plan, &user)?;
     let path = program::find(&program.args[0], &env)?;
+    let RootId(device, inode) = RootId::own()?;
+    let mut about_to = vec![REPORT_EXEC];
+    about_to.extend(device.to_le_bytes());
+    about_to.extend(inode.to_le_bytes());
     given
         .report
-        .write_all(&[REPORT_EXEC])
+        .write_all(&about_to)
         .context(|| "the supervisor does not listen")?;
     match program.init {
         Some(init) => init::exec(init, &host.selector, &path, program.args, &env),

@@ -6,9 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::launch::Launched;
-use crate::container::Plan;
 use crate::container::console;
-use crate::container::{REPORT_EXEC, REPORT_FAILURE, error::START_FAILED};
+use crate::container::{Plan, REPORT_EXEC, REPORT_FAILURE, RootId, error::START_FAILED};
 use crate::logfile::{LogWriter, Splitter, StreamName};
 use crate::protocol::{Refusal, RefusalKind};
 use crate::state::ContainerState;
@@ -75,7 +74,7 @@ pub(super) struct Start {
 /// What the report says after its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Executed,
+    Executed(RootId),
     Failed(Refusal),
     /// It ended in the middle of the set-up.
     Silent,
@@ -249,9 +248,16 @@ impl Start {
 
     /// What the complete report says.
     pub(super) fn outcome(&self) -> Outcome {
+        let number = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
         let (executed, rest) = match self.bytes.as_slice() {
-            [REPORT_EXEC, rest @ ..] => (true, rest),
-            rest => (false, rest),
+            [REPORT_EXEC, rest @ ..] => match rest.split_first_chunk() {
+                Some((device, rest)) => match rest.split_first_chunk() {
+                    Some((inode, rest)) => (Some(RootId(number(device), number(inode))), rest),
+                    None => (None, rest),
+                },
+                None => (None, rest),
+            },
+            rest => (None, rest),
         };
         match rest {
             [REPORT_FAILURE, a, b, c, d, message @ ..] => Outcome::Failed(Refusal {
@@ -259,8 +265,7 @@ impl Start {
                 message: String::from_utf8_lossy(message).into_owned(),
                 exit_code: i32::from_le_bytes([*a, *b, *c, *d]),
             }),
-            _ if executed => Outcome::Executed,
-            _ => Outcome::Silent,
+            _ => executed.map_or(Outcome::Silent, Outcome::Executed),
         }
     }
 }
@@ -304,7 +309,9 @@ mod tests {
 
     #[test]
     fn reports() {
-        assert_eq!(check(b"E"), Outcome::Executed);
+        let root = b"E\x07\0\0\0\0\0\0\0\x01\x01\0\0\0\0\0\0";
+        assert_eq!(check(root), Outcome::Executed(RootId(7, 257)));
+        assert_eq!(check(b"E\x07"), Outcome::Silent);
         assert_eq!(check(b""), Outcome::Silent);
         assert_eq!(check(b"F\x7f"), Outcome::Silent);
         let not_found = Outcome::Failed(Refusal {
@@ -313,6 +320,9 @@ mod tests {
             exit_code: 127,
         });
         assert_eq!(check(b"F\x7f\0\0\0no"), not_found);
-        assert_eq!(check(b"EF\x7f\0\0\0no"), not_found);
+        assert_eq!(
+            check(&[root, b"F\x7f\0\0\0no".as_slice()].concat()),
+            not_found
+        );
     }
 }

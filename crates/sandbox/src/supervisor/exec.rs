@@ -143,7 +143,7 @@ impl Server {
         }
         start.end();
         // When there is no program, the child ends by itself, which is awaited.
-        if start.outcome() == Outcome::Executed {
+        if let Outcome::Executed(_) = start.outcome() {
             exec.start = None;
             self.starting_execs -= 1;
             let (asker, pid) = (exec.asker, exec.pid);

@@ -127,6 +127,7 @@ impl Launcher {
             group,
             capabilities,
             filter,
+            root: None,
         })
     }
 

@@ -115,9 +115,10 @@ impl Server {
         let start = live.start.as_mut()?;
         start.end();
         let outcome = start.outcome();
-        if outcome != Outcome::Executed {
+        let Outcome::Executed(root) = outcome else {
             return Some(outcome);
-        }
+        };
+        live.plan.root = Some(root);
         let asker = start.asker;
         live.start = None;
         self.starting -= 1;
