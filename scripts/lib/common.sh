@@ -22,9 +22,26 @@ need() {
     run apt-get update -q </dev/null
     packages=$(for command in $missing; do package_of "$command"; done | tr '\n' ' ')
     say "installing $packages"
-    # RUNLEVEL: the services of a package are not started; we want their programs only.
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 run apt-get install -y -q --no-install-recommends $packages </dev/null
+    without_services apt-get install -y -q --no-install-recommends $packages </dev/null
+    for command in $missing; do
+        have "$command" || die "$(package_of "$command") is installed, and yet there is no $command"
+    done
+}
+
+# Runs apt-get so that the services of the packages are not started: we want their programs only. systemd's helper and
+# sysvinit's both ask policy-rc.d, and nothing else; one that is there stays in force.
+without_services() {
+    (
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap 'rm -f "$policy"' EXIT
+            trap 'exit 1' HUP INT TERM
+            printf '#!/bin/sh\nexit 101\n' >"$policy"
+            chmod 755 "$policy"
+        fi
+        DEBIAN_FRONTEND=noninteractive run "$@"
+    )
 }
 
 # Whether a command is there and usable: a busybox that needs shared libraries does not run in an empty image.
