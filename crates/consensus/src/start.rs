@@ -150,6 +150,8 @@ fn engine_config(config: &Config) -> Result<openraft::Config, StartError> {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
         max_in_snapshot_log_to_keep: config.keep_entries,
         enable_elect: false,
+        // The leader's own heartbeats suffice, and it triggers openraft's where they are of use: see `leader::beat`.
+        enable_heartbeat: false,
         ..openraft::Config::default()
     }
     .validate()

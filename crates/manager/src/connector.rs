@@ -15,11 +15,28 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Time for TCP and TLS to a peer. A lost first packet is sent again after one second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A ping goes out when nothing came in for this long...
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(300);
-/// ...and the connection is given up when it is not answered within this: a dead host is noticed after 1.3 s, and
-/// a peer that is merely busy has time.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a connection on which nothing comes in is looked after.
+#[derive(Clone, Copy)]
+struct KeepAlive {
+    /// A ping goes out when nothing came in for this long...
+    interval: Duration,
+    /// ...and the connection is given up when it is not answered within this.
+    timeout: Duration,
+}
+
+/// A dead host is noticed after 1.3 s, and a peer that is merely busy has time. Pings are most of what an idle node
+/// sends, so the larger part of the time goes before them.
+const SESSION: KeepAlive = KeepAlive {
+    interval: Duration::from_millis(500),
+    timeout: Duration::from_millis(800),
+};
+/// Between managers heartbeats tell who is alive, within 0.3 to 0.6 s; pings only clear away what a cut left.
+const RAFT: KeepAlive = KeepAlive {
+    interval: Duration::from_secs(1),
+    timeout: Duration::from_secs(1),
+};
+
 /// Bytes that a peer may send ahead on a connection. Well above the window of one stream (1 MiB), so that a stream
 /// that nobody reads does not hold up the others.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -46,13 +63,14 @@ impl Connector {
     /// # Errors
     /// When the peer cannot be reached within three seconds or is no manager of this cluster.
     pub async fn channel(&self, addr: &str) -> io::Result<Channel> {
-        self.open(addr, MANAGER_UNIT).await
+        self.open(addr, MANAGER_UNIT, SESSION).await
     }
 
-    async fn open(&self, addr: &str, name: &str) -> io::Result<Channel> {
+    async fn open(&self, addr: &str, name: &str, alive: KeepAlive) -> io::Result<Channel> {
         let credentials = Arc::clone(&self.credentials);
         // Asked for at each connection: the certificate may have been renewed since.
-        connect(addr, name, move || Arc::clone(&credentials.get().client)).await
+        let config = move || Arc::clone(&credentials.get().client);
+        connect(addr, name, alive, config).await
     }
 }
 
@@ -60,18 +78,19 @@ impl Connector {
 impl consensus::Connector for Connector {
     async fn channel(&self, member: &consensus::Member) -> io::Result<Channel> {
         // The node id is among the names of its certificate: nobody else can take its address over.
-        self.open(&member.addr, &member.node_id).await
+        self.open(&member.addr, &member.node_id, RAFT).await
     }
 }
 
 /// A channel without a certificate of our own to a manager whose root is known.
 pub(crate) async fn connect_with(addr: &str, config: Arc<ClientConfig>) -> io::Result<Channel> {
-    connect(addr, MANAGER_UNIT, move || Arc::clone(&config)).await
+    connect(addr, MANAGER_UNIT, SESSION, move || Arc::clone(&config)).await
 }
 
 async fn connect(
     addr: &str,
     name: &str,
+    alive: KeepAlive,
     config: impl Fn() -> Arc<ClientConfig> + Clone + Send + Sync + 'static,
 ) -> io::Result<Channel> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
@@ -79,8 +98,8 @@ async fn connect(
     // Only the connector below looks at the address; the URI is what HTTP/2 wants to see.
     let endpoint = Endpoint::from_static("http://manager")
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .http2_keep_alive_interval(alive.interval)
+        .keep_alive_timeout(alive.timeout)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
