@@ -14,6 +14,7 @@ mod filter;
 mod frame;
 mod names;
 mod query;
+mod refusal;
 mod router;
 mod routes;
 mod server;

@@ -3,6 +3,7 @@
 use crate::backend::{Containers, Host, Swarm, Volumes};
 use crate::body::Body;
 use crate::events::EventHub;
+use crate::refusal::Explained;
 use crate::{router, version};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -13,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use images::Images;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
@@ -56,12 +58,15 @@ pub async fn serve(api: Api, listener: UnixListener, stop: CancellationToken) {
             },
         };
         let api = api.clone();
+        let served = Arc::new(AtomicBool::new(false));
+        let stream = Explained::new(TokioIo::new(stream), Arc::clone(&served));
         let service = service_fn(move |request| {
+            served.store(true, Ordering::Release);
             let api = api.clone();
             async move { Ok::<_, Infallible>(answer(api, request).await) }
         });
         let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .serve_connection_with_upgrades(stream, service)
             .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
