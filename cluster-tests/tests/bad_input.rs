@@ -3,7 +3,9 @@
 #[path = "bad_input/settings.rs"]
 mod settings;
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -37,6 +39,7 @@ fn bad_input_is_refused_and_changes_nothing() -> Result<()> {
     story.step("requests that make no sense", || {
         senseless_requests(&manager.api())
     })?;
+    story.step("requests that are no HTTP", || no_http(manager))?;
     story.step("specifications that cannot be", || {
         impossible_specs(&manager.api())
     })?;
@@ -132,6 +135,42 @@ fn a_port_in_use(host: &Host) -> Result<()> {
         reply.message()
     );
     inactive(host)
+}
+
+/// What never reaches a handler is answered like everything else.
+fn no_http(host: &Host) -> Result<()> {
+    for (line, status, words) in [
+        (
+            r#"GET /services?filters={"name":["web"]} HTTP/1.1"#,
+            "400",
+            "must be percent-encoded",
+        ),
+        (
+            "GET /services/a b HTTP/1.1",
+            "400",
+            "malformed HTTP request",
+        ),
+        ("nonsense", "400", "malformed HTTP request"),
+        (
+            &format!("GET /{} HTTP/1.1", "x".repeat(70_000)),
+            "414",
+            "too long",
+        ),
+    ] {
+        let mut stream = UnixStream::connect(host.dir().join("starling.sock"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        // The daemon hangs up on what it will not read to its end.
+        let _ = stream.write_all(format!("{line}\r\nHost: x\r\n\r\n").as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
+        ensure!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let body: Value = serde_json::from_str(body).with_context(|| answer.clone())?;
+        let message = body["message"].as_str().unwrap_or_default();
+        ensure!(message.contains(words), "{answer}");
+    }
+    Ok(())
 }
 
 fn senseless_requests(api: &Api) -> Result<()> {
