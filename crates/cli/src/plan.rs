@@ -5,7 +5,7 @@ use crate::resolver::Resolver;
 use crate::session::Session;
 use crate::table::align;
 use crate::template::{Missing, Template, unescape};
-use api_types::starling::{Difference, Plan, PlannedTask};
+use api_types::starling::{Difference, Plan, PlannedReplacement, PlannedTask};
 use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
@@ -102,10 +102,10 @@ async fn tasks(session: &Session, plan: &Plan) -> Result<String> {
         let name = slot_name(session, &mut resolver, old).await?;
         let from = node_name(session, &mut resolver, &old.node_id).await?;
         let to = node_name(session, &mut resolver, &replacement.new_node_id).await?;
-        let verb = if old.node_id == replacement.new_node_id {
-            "replace"
-        } else {
+        let verb = if moves(replacement) {
             "move"
+        } else {
+            "replace"
         };
         lines.push_str(&format!("  {verb}\t{name}\t{from} -> {to}\n"));
     }
@@ -150,12 +150,14 @@ async fn node_name(session: &Session, resolver: &mut Resolver, id: &str) -> Resu
     }
 }
 
+/// Whether a task comes back on another node. One that finds none at all does not move.
+fn moves(replacement: &PlannedReplacement) -> bool {
+    let (from, to) = (&replacement.old.node_id, &replacement.new_node_id);
+    !from.is_empty() && !to.is_empty() && from != to
+}
+
 fn summary(plan: &Plan) -> String {
-    let moves = plan
-        .replace
-        .iter()
-        .filter(|replacement| replacement.old.node_id != replacement.new_node_id)
-        .count();
+    let moves = plan.replace.iter().filter(|one| moves(one)).count();
     format!(
         "{} to replace, {moves} to move, {} to start, {} to stop, {} without a node, {} unchanged",
         plan.replace.len() - moves,
@@ -209,7 +211,7 @@ mod tests {
         };
         assert_eq!(
             summary(&plan),
-            "1 to replace, 2 to move, 1 to start, 0 to stop, 0 without a node, 3 unchanged"
+            "2 to replace, 1 to move, 1 to start, 0 to stop, 0 without a node, 3 unchanged"
         );
     }
 }
