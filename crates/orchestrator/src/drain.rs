@@ -68,10 +68,11 @@ pub(crate) fn order_of(plan: &Plan<'_>, members: &[Member]) -> Option<UpdateOrde
     plan.node(leaving)?.spec.drain.map(|drain| drain.order)
 }
 
+/// Slots that are nodes do not move.
 fn on_the_move(view: &Store, node: &NodeId) -> u64 {
     let slots: BTreeSet<(_, SlotKey)> = view
         .tasks_on_node(node)
-        .filter(|task| left_it(task))
+        .filter(|task| left_it(task) && task.slot > 0)
         .map(|task| (&task.service, task.slot_key()))
         .collect();
     let moving = slots

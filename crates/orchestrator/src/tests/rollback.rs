@@ -291,3 +291,24 @@ fn a_rollback_by_hand_runs_under_its_own_configuration() {
     world.pass(60 * SECOND);
     assert_eq!(world.update_state(), Some(UpdateState::RollbackCompleted));
 }
+
+#[test]
+fn a_task_that_moves_while_the_update_is_monitored_has_its_own_time() {
+    let mut world = World::new();
+    world.create(3, |s| {
+        s.update = config(|c| {
+            c.parallelism = 0;
+            c.monitor = Some(600 * SECOND);
+        });
+        s.progress_deadline = Some(30 * SECOND);
+    });
+    world.update(super::force);
+    world.pass(300 * SECOND);
+    let node = world.live(1).node.clone().expect("placed");
+    world.behaviours.insert("good", super::Behaviour::Hangs);
+    world.node_state(node.as_str(), model::NodeState::Down);
+    world.pass(29 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Updating));
+    world.pass(SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+}

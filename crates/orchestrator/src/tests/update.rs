@@ -474,3 +474,28 @@ fn scaling_in_the_middle_keeps_the_update_going() {
             .all(|t| t.spec.force_update == 1)
     );
 }
+
+#[test]
+fn a_task_that_hangs_can_be_restarted_by_hand() {
+    let mut world = World::new();
+    world.create(2, |s| image(s, "hung"));
+    let marked = mark(&mut world, &[1], ReplaceReason::Restart);
+    assert!(!world.ids().contains(&marked[0]), "{}", world.show());
+}
+
+#[test]
+fn a_slot_that_is_out_for_another_reason_counts() {
+    let mut world = World::new();
+    world.create(3, |_| {});
+    let marked = mark(&mut world, &[1], ReplaceReason::Restart);
+    assert!(!world.ids().contains(&marked[0]));
+    world.end(1, TaskState::Failed);
+    let marked = mark(&mut world, &[2], ReplaceReason::Restart);
+    assert!(
+        world.ids().contains(&marked[0]),
+        "slot 1 is out: {}",
+        world.show()
+    );
+    world.pass(5 * SECOND);
+    assert!(!world.ids().contains(&marked[0]), "{}", world.show());
+}

@@ -169,8 +169,8 @@ impl World {
             .any(|node| crate::drain::is_in_turns(node));
         let begins_anew = |change: &Change| match change {
             Change::UpdateService { .. } => true,
-            // Who is removed gives its turn to leave to another one.
-            Change::SetDesired { desired, .. } => in_turns && *desired == DesiredState::Remove,
+            // Who does not move after all gives its turn to leave to another one.
+            Change::SetDesired { .. } => in_turns,
             _ => false,
         };
         let anew = changes.iter().any(begins_anew);

@@ -86,20 +86,24 @@ pub(super) fn replace(
     for slot in due {
         let members = &plan.slots[slot];
         let runs = has_running(members);
-        let new = members.iter().position(|m| m.is_wanted() && !m.is_stale());
-        match new {
-            None if busy < parallelism => {
-                busy += 1;
-                out += u64::from(runs);
-                replace_slot(ctx, plan, config.order, slot);
-            }
+        let occupation = occupation(plan, members, config, ctx.now);
+        let is_counted = !matches!(occupation, Occupation::Idle);
+        let is_out = is_counted && (!runs || matches!(occupation, Occupation::Pausing(_)));
+        let takes_out = config.order == UpdateOrder::StopFirst && runs;
+        let others_out = out - u64::from(is_out);
+        if (takes_out && others_out >= parallelism) || (!is_counted && busy >= parallelism) {
+            continue;
+        }
+        match members.iter().position(|m| m.is_wanted() && !m.is_stale()) {
+            None => replace_slot(ctx, plan, config.order, slot),
             // An update in the other order has begun with it.
-            Some(new) if config.order == UpdateOrder::StopFirst && (!runs || out < parallelism) => {
-                out += u64::from(runs);
+            Some(new) if config.order == UpdateOrder::StopFirst => {
                 plan.dismiss(slot, DesiredState::Shutdown, Some(new));
             }
-            None | Some(_) => {}
+            Some(_) => continue,
         }
+        busy += u64::from(!is_counted);
+        out = others_out + u64::from(takes_out || !runs || is_out);
     }
     busy
 }
@@ -122,7 +126,7 @@ fn occupation(
     config: &UpdateConfig,
     now: Timestamp,
 ) -> Occupation {
-    let Some(new) = members.iter().find(|m| m.is_wanted() && !m.is_stale()) else {
+    let Some(new) = members.iter().rfind(|m| m.is_wanted() && !m.dirty) else {
         return Occupation::Idle;
     };
     // It may be older than this update and what the update wants all the same: the slot is out until it runs.
@@ -172,8 +176,10 @@ fn start(ctx: &Context<'_>, plan: &Plan<'_>, slot: &SlotKey) -> Start {
     let Some(task) = last else {
         return Start::default();
     };
+    // One that could not be prepared ahead of its turn keeps that turn.
+    let waits = task.start_after.is_some_and(|turn| turn > ctx.now);
     match task.status.state {
-        TaskState::Complete | TaskState::Failed | TaskState::Rejected => {
+        TaskState::Complete | TaskState::Failed | TaskState::Rejected if !waits => {
             restart::retry(task).into()
         }
         _ if task.replace == Some(ReplaceReason::Restart) => Start::default(),

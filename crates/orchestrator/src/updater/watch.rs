@@ -109,42 +109,33 @@ fn overdue(
     status: &UpdateStatus,
 ) -> Option<String> {
     let deadline = plan.service.spec.progress_deadline?;
-    let is_out = |m: &&Member| m.is_wanted() && !m.is_stale() && !m.is_running();
-    let out: Vec<&Arc<Task>> = plan
+    let waiting: Vec<(Timestamp, Arc<Task>)> = plan
         .slots
         .values()
-        .flatten()
-        .filter(is_out)
-        .filter_map(|m| m.task.as_ref())
+        .filter_map(|members| waits_since(plan, members))
+        .map(|(since, task)| (since, task.clone()))
         .collect();
     let outdated = outdated_slots(plan).len();
-    if out.is_empty() && outdated == 0 {
+    if waiting.is_empty() && outdated == 0 {
         return None;
     }
-    // A task that ran and ended is started again: that takes its time, too.
-    let ran_until = plan
-        .slots
-        .values()
-        .flat_map(|members| of_this_update(plan, members))
-        .filter(|t| t.status.state.is_terminal() && t.running_at.is_some())
-        .map(|t| t.status.applied_at)
-        .max();
     let mut pauses = config.delay;
-    if out.iter().any(|t| t.start_after.is_some()) {
+    if waiting.iter().any(|(_, t)| t.start_after.is_some()) {
         pauses += plan.service.spec.task.restart_policy().delay();
     }
-    let since = status.progressed_at.max(ran_until)?;
-    let due = since + deadline + pauses;
+    // What moves, joins or ended after it had run has its own time.
+    let first = waiting.iter().map(|(since, _)| *since).min();
+    let due = status.progressed_at.max(first)? + deadline + pauses;
     if due > ctx.now {
         plan.wake_at(due);
         return None;
     }
     let waited = words::duration(deadline);
-    let with_reason = out.iter().find(|t| !t.status.error.is_empty());
-    let Some(task) = with_reason.or(out.first()) else {
-        return Some(format!(
-            "no progress for {waited}: {outdated} tasks are still to be replaced"
-        ));
+    let with_reason = |(_, t): &&(Timestamp, Arc<Task>)| !t.status.error.is_empty();
+    let told = waiting.iter().find(with_reason).or(waiting.first());
+    let Some((_, task)) = told else {
+        let text = format!("no progress for {waited}: {outdated} tasks are still to be replaced");
+        return Some(text);
     };
     let state = task.status.state.name().to_uppercase();
     let reason = match (task.status.error.as_str(), task.status.message.as_str()) {
@@ -156,6 +147,17 @@ fn overdue(
     Some(format!(
         "no progress for {waited}: task {id} is {state}{reason}"
     ))
+}
+
+/// The up-to-date task of a slot that does not run, and since when the slot has tried to run one: since the last
+/// one that ran, if there was one.
+fn waits_since<'p>(plan: &Plan<'_>, members: &'p [Member]) -> Option<(Timestamp, &'p Arc<Task>)> {
+    let is_out = |m: &&Member| m.is_wanted() && !m.is_stale() && !m.is_running();
+    let task = members.iter().find(is_out)?.task.as_ref()?;
+    let tried: Vec<&Arc<Task>> = of_this_update(plan, members).collect();
+    let ran = tried.iter().rposition(|t| t.running_at.is_some());
+    let first = tried.get(ran.map_or(0, |ran| ran + 1)).copied();
+    Some((first.unwrap_or(task).meta.created_at, task))
 }
 
 /// Why an update fails.
