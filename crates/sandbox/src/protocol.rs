@@ -10,6 +10,9 @@ use crate::state::{ContainerState, ExecResult, Exit};
 
 /// Version that the supervisor announces in its first frame.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;
+/// What the supervisor can do within that version; 0 when it does not say. 1: the fields of
+/// [`ContainerSpec`] from `tty` on, `init`, custom seccomp profiles, and programs that join.
+pub(crate) const FEATURE_LEVEL: u32 = 1;
 /// Longest frame in bytes: a spec with some twenty secrets (500 KiB each) and configs (1000 KiB each)
 /// in base64, and with long arguments and environment (the kernel's own limit for both together is
 /// 2 MiB by default), fits; a broken peer cannot make us allocate without end. 32 MiB.
@@ -60,6 +63,9 @@ pub(crate) enum ServerFrame {
     Hello {
         protocol: u32,
         pid: i32,
+        /// [`FEATURE_LEVEL`].
+        #[serde(default)]
+        level: u32,
     },
     Reply {
         seq: u64,
@@ -160,6 +166,7 @@ mod tests {
         let frame = encode(&ServerFrame::Hello {
             protocol: 1,
             pid: 7,
+            level: 2,
         })
         .unwrap();
         let header = frame[..HEADER].try_into().unwrap();
@@ -167,7 +174,7 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&frame[HEADER..]).unwrap();
         assert_eq!(
             body,
-            serde_json::json!({"Hello": {"protocol": 1, "pid": 7}})
+            serde_json::json!({"Hello": {"protocol": 1, "pid": 7, "level": 2}})
         );
     }
 

@@ -196,11 +196,15 @@ pub(super) async fn greet(stream: UnixStream, path: &Path) -> Result<Connected, 
     let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let hello = tokio::time::timeout(HELLO_TIMEOUT, read_frame(&mut reader)).await;
-    let pid = match hello {
+    let (pid, level) = match hello {
         Err(_) => Err(Attempt::Failed(protocol_error("it does not greet".into()))),
         Ok(Err(error @ ReadError::Io(_))) => Err(Attempt::Again(protocol_error(error.to_string()))),
         Ok(Err(error)) => Err(Attempt::Failed(protocol_error(error.to_string()))),
-        Ok(Ok(ServerFrame::Hello { protocol, pid })) if protocol == PROTOCOL_VERSION => Ok(pid),
+        Ok(Ok(ServerFrame::Hello {
+            protocol,
+            pid,
+            level,
+        })) if protocol == PROTOCOL_VERSION => Ok((pid, level)),
         Ok(Ok(ServerFrame::Hello { protocol, .. })) => {
             Err(Attempt::Failed(protocol_error(format!(
                 "it speaks version {protocol}, this daemon {PROTOCOL_VERSION}; stop its containers with \
@@ -211,5 +215,5 @@ pub(super) async fn greet(stream: UnixStream, path: &Path) -> Result<Connected, 
             "it greets with {other:?}"
         )))),
     }?;
-    Ok(Supervisor::new(pid, reader, writer))
+    Ok(Supervisor::new(pid, level, reader, writer))
 }

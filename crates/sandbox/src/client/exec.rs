@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::error::{exec_error, unexpected};
-use super::{ClientError, ExecError, Supervisor, lock};
-use crate::protocol::{self, Reply, Request, RequestFrame};
+use super::{ClientError, ExecError, Supervisor, level, lock};
+use crate::protocol::{self, FEATURE_LEVEL, Reply, Request, RequestFrame};
 use crate::spec::ExecSpec;
 use crate::state::ExecResult;
 
@@ -76,6 +76,9 @@ impl Supervisor {
         container_id: &str,
         spec: ExecSpec,
     ) -> Result<ExecHandle, ExecError> {
+        if self.level < FEATURE_LEVEL {
+            return Err(ExecError::InvalidSpec(level::TOO_OLD.into()));
+        }
         let seq = self.next_seq();
         let (sender, receiver) = oneshot::channel();
         lock(&self.execs)

@@ -8,6 +8,7 @@
 mod connect;
 mod error;
 mod exec;
+mod level;
 
 use std::collections::HashMap;
 use std::io;
@@ -28,7 +29,8 @@ use connect::{Attempt, Connected};
 use error::{start_error, unexpected};
 
 use crate::protocol::{
-    self, FrameError, HEADER, Refusal, Reply, Request, RequestFrame, SOCKET_NAME, ServerFrame,
+    self, FEATURE_LEVEL, FrameError, HEADER, Refusal, Reply, Request, RequestFrame, SOCKET_NAME,
+    ServerFrame,
 };
 use crate::spec::ContainerSpec;
 use crate::state::{ContainerState, Event, ExecResult};
@@ -62,6 +64,7 @@ pub struct Supervisor {
     execs: Execs,
     next_seq: Arc<AtomicU64>,
     pid: i32,
+    level: u32,
 }
 
 impl Supervisor {
@@ -104,6 +107,10 @@ impl Supervisor {
     /// waiting, or whose connection breaks, may have started it all the same: [`Supervisor::list`]
     /// tells.
     pub async fn start(&self, spec: ContainerSpec) -> Result<Started, StartError> {
+        if self.level < FEATURE_LEVEL && level::needed(&spec) {
+            // It would ignore what it does not know.
+            return Err(StartError::InvalidSpec(level::TOO_OLD.into()));
+        }
         let reply = self.request(Request::Start(Box::new(spec))).await;
         match reply.map_err(StartError::Client)? {
             Ok(Reply::Started {
@@ -182,7 +189,12 @@ impl Supervisor {
 
 impl Supervisor {
     /// Over a connection whose greeting was read.
-    fn new(pid: i32, reader: BufReader<OwnedReadHalf>, writer: OwnedWriteHalf) -> Connected {
+    fn new(
+        pid: i32,
+        level: u32,
+        reader: BufReader<OwnedReadHalf>,
+        writer: OwnedWriteHalf,
+    ) -> Connected {
         let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
         let execs: Execs = Arc::new(Mutex::new(Some(HashMap::new())));
         let (events, event_receiver) = mpsc::unbounded_channel();
@@ -195,6 +207,7 @@ impl Supervisor {
             execs,
             next_seq: Arc::new(AtomicU64::new(1)),
             pid,
+            level,
         };
         (supervisor, event_receiver)
     }

@@ -19,7 +19,8 @@ use super::startup::StartupError;
 use crate::cgroup::Group;
 use crate::logfile::StreamName;
 use crate::protocol::{
-    PROTOCOL_VERSION, Refusal, RefusalKind, Reply, Request, RequestFrame, ServerFrame,
+    FEATURE_LEVEL, PROTOCOL_VERSION, Refusal, RefusalKind, Reply, Request, RequestFrame,
+    ServerFrame,
 };
 use crate::record::Records;
 use crate::spec::ContainerSpec;
@@ -198,6 +199,7 @@ impl Server {
             &ServerFrame::Hello {
                 protocol: PROTOCOL_VERSION,
                 pid: std::process::id() as i32,
+                level: FEATURE_LEVEL,
             },
         );
         for exited in self.exits() {
