@@ -7,6 +7,7 @@ mod container_out;
 mod merge;
 mod mount;
 mod objects;
+mod order;
 mod payload;
 mod plan;
 mod service_in;
@@ -18,6 +19,7 @@ pub(crate) use merge::{is_missing, keep_unknown, node as keep_unknown_of_node};
 pub(crate) use objects::{
     availability as node_availability, node, node_spec, node_spec_out, role, task,
 };
+pub(crate) use order::keep_order;
 pub(crate) use payload::{config, payload_spec, secret};
 pub(crate) use plan::{differences, moves, plan};
 pub(crate) use service_in::service_spec;

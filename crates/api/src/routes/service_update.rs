@@ -109,6 +109,8 @@ fn new_spec(service: &Service, sent: Value, asked: &Asked) -> Result<ServiceSpec
     let additions = sent.starling.clone();
     let mut spec = convert::service_spec(sent)?;
     convert::settle_additions(&mut spec, additions, Some(&service.spec))?;
+    let container = &mut Arc::make_mut(&mut spec.task).container;
+    convert::keep_order(container, &service.spec.task.container);
     spec.registry_auth = registry_auth(service, asked)?;
     validate(&spec)?;
     Ok(spec)

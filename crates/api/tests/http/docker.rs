@@ -72,18 +72,18 @@ async fn services_of_every_kind() {
         let image = ["busybox:1", "sleep", "9"];
         [&head[..], rest, &image[..]].concat()
     };
-    // In the order into which an update by this client brings mounts.
+    // This client sorts mounts with each update: here they are not in its order.
     let all = [
         "--secret",
         "source=pw,target=x,mode=0400",
         "--config",
         "conf",
         "--mount",
+        "type=volume,source=data,target=/d,volume-label=a=b",
+        "--mount",
         "type=tmpfs,target=/t,tmpfs-size=1000000,tmpfs-mode=1777",
         "--mount",
         "type=bind,source=/srv,target=/s,readonly,bind-propagation=rslave",
-        "--mount",
-        "type=volume,source=data,target=/d,volume-label=a=b",
         "--health-cmd",
         "true",
         "--health-interval",
