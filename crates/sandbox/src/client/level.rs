@@ -4,8 +4,8 @@
 use crate::spec::{ContainerSpec, Mount, ReadOnlyRecursion, Seccomp};
 
 /// Why something is not asked of an older supervisor.
-pub(super) const TOO_OLD: &str = "this host's supervisor was started by an earlier version of Starling and cannot do that: \
-     it is replaced once all containers of this host have been stopped and the daemon is restarted";
+pub(super) const TOO_OLD: &str = "this host's supervisor was started by an earlier version of Starling and cannot do that: stop all \
+     containers of this host, end the process starling-superv, and restart the daemon";
 
 /// Whether a supervisor of level 0 would not do all of it.
 pub(super) fn needed(spec: &ContainerSpec) -> bool {
