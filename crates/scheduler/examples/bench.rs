@@ -75,7 +75,11 @@ fn node(n: u64) -> Change {
         label("disk", if n % 5 < 3 { "ssd" } else { "hdd" }.into()),
         label("serial", n.to_string()),
     ]);
-    let architecture = if n % 7 == 0 { "aarch64" } else { "x86_64" };
+    let architecture = if n.is_multiple_of(7) {
+        "aarch64"
+    } else {
+        "x86_64"
+    };
     Change::CreateNode(Box::new(Node {
         id: id(1, n).into(),
         meta: Meta::default(),

@@ -18,12 +18,17 @@ pub(crate) struct Host {
     /// What it has, kept beside the usage so that most checks need not look at the node.
     pub(crate) has: Resources,
     pub(crate) usage: Usage,
+    /// Where it stands in its class.
+    pub(crate) place: Place,
     pub(crate) class: ClassNo,
     pub(crate) is_open: bool,
 }
 
 /// Trees that are kept: one for each set of constraints and preferences in use, each about a hundred bytes per class.
 const MAX_SHAPES: usize = 4_096;
+
+/// Labels from which on only those that are asked about just now tell classes apart: each may make more of them.
+const MAX_KEYS: usize = 64;
 
 /// All nodes. Hash maps are only looked up, never walked: nothing depends on their order.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +40,8 @@ pub(crate) struct Index {
     hosts: Vec<Option<Host>>,
     free: Vec<HostNo>,
     by_id: HashMap<NodeId, HostNo>,
+    /// By where the text of the node's own id is: ids that are copied share it, and need not be read.
+    by_text: HashMap<usize, HostNo>,
     /// By host name in lower case.
     by_name: HashMap<String, BTreeSet<HostNo>>,
     classes: Classes,
@@ -66,8 +73,8 @@ impl Index {
     }
 
     fn rebuild(&mut self, view: &Store, mut keys: BTreeSet<LabelKey>) {
-        for service in view.services() {
-            keys.extend(Wishes::new(&service.spec.task).labels().cloned());
+        if self.keys.len() < MAX_KEYS {
+            keys.extend(std::mem::take(&mut self.keys));
         }
         *self = Index {
             keys: keys.into_iter().collect(),
@@ -113,10 +120,12 @@ impl Index {
             has: description.map(|d| d.resources).unwrap_or_default(),
             node: node.clone(),
             usage,
+            place,
             class,
             is_open,
         });
         self.by_id.insert(node.id.clone(), no);
+        self.by_text.insert(text_of(&node.id), no);
         if let Some(name) = host_name(node) {
             self.by_name.entry(name).or_default().insert(no);
         }
@@ -126,10 +135,10 @@ impl Index {
         let Some(host) = self.hosts[no as usize].take() else {
             return;
         };
-        let place = Place::new(&host.node, host.usage.active, no);
-        self.classes.take_from(host.class, place);
+        self.classes.take_from(host.class, host.place);
         self.classes.end_if_empty(host.class);
         self.by_id.remove(&host.node.id);
+        self.by_text.remove(&text_of(&host.node.id));
         if let Some(name) = host_name(&host.node)
             && let Some(with_name) = self.by_name.get_mut(&name)
         {
@@ -145,15 +154,11 @@ impl Index {
         let Some(host) = &mut self.hosts[no as usize] else {
             return;
         };
-        let before = Place::new(&host.node, host.usage.active, no);
         host.usage = usage;
-        if usage.active != before.in_all {
-            let after = Place {
-                in_all: usage.active,
-                ..before
-            };
-            self.classes.take_from(host.class, before);
-            self.classes.add_to(host.class, after, host.is_open);
+        if usage.active != host.place.in_all {
+            self.classes.take_from(host.class, host.place);
+            host.place.in_all = usage.active;
+            self.classes.add_to(host.class, host.place, host.is_open);
         }
     }
 
@@ -206,7 +211,8 @@ impl Index {
         numbered.filter_map(|(no, host)| Some((no, host.as_ref()?)))
     }
     pub(crate) fn find(&self, id: &NodeId) -> Option<HostNo> {
-        self.by_id.get(id).copied()
+        let by_text = self.by_text.get(&text_of(id));
+        by_text.or_else(|| self.by_id.get(id)).copied()
     }
     pub(crate) fn class(&self, no: ClassNo) -> Option<&Class> {
         self.classes.get(no)
@@ -294,6 +300,11 @@ impl Index {
     pub(crate) fn knows(&self, label: &LabelKey) -> bool {
         self.keys.binary_search(label).is_ok()
     }
+}
+
+/// Where its text is. As long as the index holds a node, nothing else can be there.
+fn text_of(id: &NodeId) -> usize {
+    id.as_str().as_ptr().addr()
 }
 
 fn host_name(node: &Node) -> Option<String> {

@@ -14,6 +14,7 @@ mod explain;
 mod filter;
 mod index;
 mod labels;
+mod marks;
 mod place;
 mod rebalance;
 mod search;
@@ -23,6 +24,7 @@ pub use rebalance::rebalance;
 
 use filter::Wishes;
 use index::Index;
+use marks::Marks;
 use model::task::{GenericValue, TaskSpec};
 use model::{Change, ServiceId, Timestamp};
 use place::{Group, Placer};
@@ -83,6 +85,7 @@ pub struct Decision {
 #[derive(Clone, Debug, Default)]
 pub struct Scheduler {
     index: Index,
+    marks: Marks,
     /// Constraints and preferences that were read, by [`key_of`].
     wishes: HashMap<String, Arc<Wishes>>,
 }
@@ -107,7 +110,7 @@ impl Scheduler {
         }
         let wishes = groups.iter().map(|group| &group.wishes);
         self.index.follow(view, wishes);
-        let mut placer = Placer::new(view, &mut self.index, ctx.now);
+        let mut placer = Placer::new(view, &mut self.index, &mut self.marks, ctx.now);
         for group in &groups {
             placer.place(group);
         }

@@ -4,6 +4,7 @@ use crate::class::HostNo;
 use crate::explain::{Reasons, piece};
 use crate::filter::{Demand, Filter, Seen, Wishes};
 use crate::index::Index;
+use crate::marks::Marks;
 use crate::search::{Past, Search};
 use crate::{ASSIGNED_MESSAGE, FAILURE_WINDOW, MAX_FAILURES};
 use model::task::GenericResource;
@@ -31,18 +32,25 @@ pub(crate) struct Placer<'a> {
     /// The service of the last group, and where this decision has placed its tasks: another version of it may be next.
     last: Option<&'a ServiceId>,
     placed: HashMap<HostNo, u64>,
+    marks: &'a mut Marks,
     reasons: Reasons,
     pub(crate) changes: Vec<Change>,
 }
 
 impl<'a> Placer<'a> {
-    pub(crate) fn new(view: &'a Store, index: &'a mut Index, now: Timestamp) -> Placer<'a> {
+    pub(crate) fn new(
+        view: &'a Store,
+        index: &'a mut Index,
+        marks: &'a mut Marks,
+        now: Timestamp,
+    ) -> Placer<'a> {
         Placer {
             view,
             index,
             now,
             last: None,
             placed: HashMap::new(),
+            marks,
             reasons: Reasons::default(),
             changes: Vec::new(),
         }
@@ -75,7 +83,7 @@ impl<'a> Placer<'a> {
             placed: &self.placed,
             failing: self.failing_nodes(group),
         };
-        let mut search = Search::new(self.view, self.index, demand, &shape, past);
+        let mut search = Search::new(self.view, self.index, demand, &shape, self.marks, past);
         let mut given_to = Vec::new();
         let mut left = tasks.iter();
         for task in left.by_ref() {

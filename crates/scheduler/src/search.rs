@@ -4,9 +4,10 @@
 //! the class is the order of preference: these are walked from the least loaded on, and each at most once per
 //! group. The others, where it has tasks or keeps failing, are few, and ranked one by one.
 
-use crate::class::{HostNo, Place};
+use crate::class::{ClassNo, HostNo, Place};
 use crate::filter::Demand;
 use crate::index::{Host, Index};
+use crate::marks::{Marks, Own};
 use crate::tree::{PoolNo, Rank, Shape, Tree};
 use model::NodeId;
 use model::task::{GenericResource, Resources};
@@ -20,20 +21,11 @@ pub(crate) struct Search<'a> {
     index: &'a Index,
     demand: &'a Demand<'a>,
     shape: &'a Shape,
-    own: HashMap<HostNo, Own>,
+    own: &'a mut Marks,
     /// Generic resources in use, of hosts where this search gave some.
     generic: HashMap<HostNo, GenericUse>,
     pools: Vec<Pool<'a>>,
     tree: Tree<'a>,
-}
-
-/// What the group has to do with a host.
-#[derive(Clone, Copy, Default)]
-struct Own {
-    of_service: u64,
-    keeps_failing: bool,
-    /// Tasks that this search placed there.
-    taken: u64,
 }
 
 /// Hosts of one class that may take tasks of the group.
@@ -86,6 +78,7 @@ impl<'a> Search<'a> {
         index: &'a Index,
         demand: &'a Demand<'a>,
         shape: &'a Shape,
+        marks: &'a mut Marks,
         past: Past<'_, impl Iterator<Item = (&'n NodeId, u64)>, impl Iterator<Item = &'n NodeId>>,
     ) -> Search<'a> {
         let mut search = Search {
@@ -93,22 +86,22 @@ impl<'a> Search<'a> {
             index,
             demand,
             shape,
-            own: HashMap::new(),
+            own: marks,
             generic: HashMap::new(),
             pools: Vec::new(),
             tree: Tree::new(shape, Vec::new()),
         };
         for (id, of_service) in past.active {
             if let Some(no) = index.find(id) {
-                search.own.entry(no).or_default().of_service = of_service;
+                search.own.entry(no).of_service = of_service;
             }
         }
         for (no, tasks) in past.placed {
-            search.own.entry(*no).or_default().of_service += tasks;
+            search.own.entry(*no).of_service += tasks;
         }
         for id in past.failing {
             if let Some(no) = index.find(id) {
-                search.own.entry(no).or_default().keeps_failing = true;
+                search.own.entry(no).keeps_failing = true;
             }
         }
         search.open_pools(&index.positions(demand.preferred()));
@@ -135,12 +128,16 @@ impl<'a> Search<'a> {
         });
         self.tree = Tree::new(self.shape, bounds.collect());
         if !labels.is_empty() {
-            for (no, own) in &self.own {
-                let host = self.index.host(*no);
-                let class = host.and_then(|host| self.index.class(host.class));
-                if let Some(class) = class {
+            let mut of_class: HashMap<ClassNo, u64> = HashMap::new();
+            for (no, own) in self.own.iter() {
+                if let Some(host) = self.index.host(no) {
+                    *of_class.entry(host.class).or_default() += own.of_service;
+                }
+            }
+            for (no, tasks) in of_class {
+                if let Some(class) = self.index.class(no) {
                     let values = labels.iter().map(|l| class.traits.labels[*l].as_str());
-                    self.tree.count(values, own.of_service);
+                    self.tree.count(values, tasks);
                 }
             }
         }
@@ -160,20 +157,20 @@ impl<'a> Search<'a> {
                 let rank = Rank {
                     keeps_failing: own.keeps_failing,
                     of_service: own.of_service,
-                    place: Place::new(&host.node, host.usage.active, no),
+                    place: host.place,
                 };
                 self.pools[pool].ranked.push(Reverse(rank));
             }
         };
         match named {
             None => {
-                for (no, own) in &self.own {
-                    rank(*no, *own);
+                for (no, own) in self.own.iter() {
+                    rank(no, *own);
                 }
             }
             Some(hosts) => {
                 for no in hosts {
-                    rank(*no, self.own.get(no).copied().unwrap_or_default());
+                    rank(*no, self.own.get(*no).copied().unwrap_or_default());
                 }
             }
         }
@@ -186,7 +183,7 @@ impl<'a> Search<'a> {
             let pool = &self.pools[no];
             let rank = pool.bound()?;
             let host = rank.place.host;
-            let own = self.own.get(&host);
+            let own = self.own.get(host);
             let fits = |found: &Host| match pool.peeked {
                 // A host that the group has to do with is among the ranked ones as well.
                 Some(_) => {
@@ -236,7 +233,7 @@ impl<'a> Search<'a> {
         let no = rank.place.host;
         let host = self.index.host(no)?;
         let given = self.give(no, host);
-        let own = self.own.entry(no).or_default();
+        let own = self.own.entry(no);
         own.taken += 1;
         own.of_service += 1;
         let pool = &mut self.pools[pool_no];
@@ -269,7 +266,7 @@ impl<'a> Search<'a> {
 
     /// How many tasks it has placed on each host, in no order.
     pub(crate) fn into_taken(self) -> Vec<(HostNo, u64)> {
-        let taken = self.own.into_iter().filter(|(_, own)| own.taken > 0);
+        let taken = self.own.drain().filter(|(_, own)| own.taken > 0);
         taken.map(|(host, own)| (host, own.taken)).collect()
     }
 }
