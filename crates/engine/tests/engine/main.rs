@@ -2,8 +2,10 @@
 //! at the end, also when a test fails.
 
 mod create;
+mod health;
 mod life;
 mod restart;
+mod secrets;
 mod support;
 mod tasks;
 mod volumes;
