@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use model::task::{GenericResource, GenericValue};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) log_level: String,
     pub(crate) insecure_registries: Vec<String>,
+    /// What this host has of resources that only their users know, such as GPUs.
+    pub(crate) generic_resources: Vec<GenericResource>,
+    /// Services may ask for devices of this host and for privileges.
+    pub(crate) allow_privileged_services: bool,
 }
 
 /// Run the Starling daemon in the foreground.
@@ -62,6 +67,12 @@ struct Flags {
     /// Registry that may be reached by plain HTTP or without a known certificate (may be given several times)
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]|CIDR")]
     insecure_registries: Vec<String>,
+    /// Resource of this host that services may reserve: KIND=NUMBER, or KIND=NAME for each thing with a name (may be given several times)
+    #[arg(long = "node-generic-resource", value_name = "KIND=VALUE")]
+    generic_resources: Vec<String>,
+    /// Let services ask for devices of this host and for privileges: whoever may create services is root here then
+    #[arg(long)]
+    allow_privileged_services: bool,
     #[arg(long, value_name = "FILE", help = with_default("File with these settings as JSON", DEFAULT_CONFIG_FILE))]
     config_file: Option<PathBuf>,
     /// Check the settings and stop
@@ -86,10 +97,12 @@ struct File {
     labels: Option<Vec<String>>,
     log_level: Option<String>,
     insecure_registries: Option<Vec<String>>,
+    node_generic_resources: Option<Vec<String>>,
+    allow_privileged_services: Option<bool>,
 }
 
 impl File {
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 10] = [
         "data-root",
         "exec-root",
         "pidfile",
@@ -98,6 +111,8 @@ impl File {
         "labels",
         "log-level",
         "insecure-registries",
+        "node-generic-resources",
+        "allow-privileged-services",
     ];
 }
 
@@ -196,6 +211,16 @@ fn refuse_twice(flags: &Flags, file: &File) -> anyhow::Result<()> {
             flag_list(&flags.insecure_registries),
             file_list(&file.insecure_registries),
         ),
+        (
+            "node-generic-resources",
+            flag_list(&flags.generic_resources),
+            file_list(&file.node_generic_resources),
+        ),
+        (
+            "allow-privileged-services",
+            flags.allow_privileged_services.then(|| "true".to_owned()),
+            file.allow_privileged_services.map(|on| on.to_string()),
+        ),
     ];
     let twice = settings.into_iter().filter_map(|(name, flag, file)| {
         let (flag, file) = (flag?, file?);
@@ -274,6 +299,12 @@ fn merge(flags: Flags, file: File) -> anyhow::Result<Config> {
         labels: labels(&list(flags.labels, file.labels))?,
         log_level,
         insecure_registries: list(flags.insecure_registries, file.insecure_registries),
+        generic_resources: generic_resources(&list(
+            flags.generic_resources,
+            file.node_generic_resources,
+        ))?,
+        allow_privileged_services: flags.allow_privileged_services
+            || file.allow_privileged_services.unwrap_or(false),
     })
 }
 
@@ -305,6 +336,46 @@ fn labels(texts: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(labels)
 }
 
+/// Docker's notation: `gpu=2`, or `gpu=a` and `gpu=b`, also several in one text with commas.
+fn generic_resources(texts: &[String]) -> anyhow::Result<Vec<GenericResource>> {
+    let mut resources: Vec<GenericResource> = Vec::new();
+    for term in texts.iter().flat_map(|text| text.split(',')) {
+        let pair = term.split_once('=').map(|(k, v)| (k.trim(), v.trim()));
+        let well_formed = |(kind, value): &(&str, &str)| {
+            !kind.is_empty() && !value.is_empty() && !value.contains('=')
+        };
+        let Some((kind, value)) = pair.filter(well_formed) else {
+            bail!(
+                "could not parse GenericResource: incorrect term {term}, missing '=' or malformed expression"
+            );
+        };
+        let resource = GenericResource {
+            kind: kind.to_owned(),
+            value: match value.parse::<i64>() {
+                Ok(number) if number < 0 => {
+                    bail!(
+                        "could not parse GenericResource: cannot ask for negative resource {kind}"
+                    )
+                }
+                Ok(number) => GenericValue::Discrete(number),
+                Err(_) => GenericValue::Named(value.to_owned()),
+            },
+        };
+        let named = matches!(resource.value, GenericValue::Named(_));
+        let mut same = resources.iter().filter(|other| other.kind == kind);
+        if same.any(|other| !named || !matches!(other.value, GenericValue::Named(_))) {
+            bail!(
+                "mixed discrete and named resources in expression '{kind}={value}': a kind is one number, or names"
+            );
+        }
+        if resources.contains(&resource) {
+            bail!("the generic resource {kind}={value} is given twice");
+        }
+        resources.push(resource);
+    }
+    Ok(resources)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,7 +394,8 @@ mod tests {
     #[test]
     fn every_key_is_known_and_help_tells_defaults() {
         let all = r#"{"data-root":"/d","exec-root":"/e","pidfile":"/p","hosts":[],"cgroup-parent":"/c","labels":[],
-                      "log-level":"warn","insecure-registries":[]}"#;
+                      "log-level":"warn","insecure-registries":[],"node-generic-resources":[],
+                      "allow-privileged-services":false}"#;
         let file = parse_file(all).expect("all keys");
         assert!(file.exec_root.is_some() && file.insecure_registries.is_some());
         let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(all).unwrap();
@@ -398,5 +470,47 @@ mod tests {
         );
         check(&[], r#"{"labels":"a=b"}"#, Err("expected a sequence"));
         check(&[], r#"{"log-level":"loud"}"#, Err("none of debug"));
+        check(&[], "{}", Ok(|c| !c.allow_privileged_services));
+        check(
+            &["--allow-privileged-services"],
+            "{}",
+            Ok(|c| c.allow_privileged_services),
+        );
+        check(
+            &["--allow-privileged-services"],
+            r#"{"allow-privileged-services":false}"#,
+            Err("allow-privileged-services: (from flag: true, from file: false)"),
+        );
+    }
+
+    #[test]
+    fn generic_resources_are_read() {
+        check(
+            &[
+                "--node-generic-resource",
+                "gpu=a,gpu=b",
+                "--node-generic-resource",
+                "fpga=2",
+            ],
+            "{}",
+            Ok(|c| {
+                let named = |name: &str| GenericValue::Named(name.into());
+                let values: Vec<_> = c
+                    .generic_resources
+                    .iter()
+                    .map(|r| r.value.clone())
+                    .collect();
+                values == [named("a"), named("b"), GenericValue::Discrete(2)]
+            }),
+        );
+        for (bad, text) in [
+            ("gpu", "missing '='"),
+            ("gpu=-1", "negative"),
+            ("gpu=1,gpu=a", "mixed"),
+            ("gpu=1,gpu=2", "mixed"),
+            ("gpu=a,gpu=a", "twice"),
+        ] {
+            check(&["--node-generic-resource", bad], "{}", Err(text));
+        }
     }
 }

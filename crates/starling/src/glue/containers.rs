@@ -6,7 +6,10 @@ use api_types::container as json;
 use api_types::network::EndpointSettings;
 use api_types::{StringMap, Timestamp, image as json_image};
 use async_trait::async_trait;
-use engine::{ContainerView, Engine, FindError, MountConfig, MountKind, NetworkMode, Phase};
+use engine::{
+    ContainerConfig, ContainerView, Engine, FindError, HealthStatus, LOCAL_DRIVER, MountConfig,
+    MountKind, NetworkMode, Phase, SHM_SIZE, SeccompConfig,
+};
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +41,8 @@ impl Containers for EngineContainers {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        views.iter().map(|view| listed(view, now)).collect()
+        let listed = |view| listed(view, now, &self.data_root);
+        views.iter().map(listed).collect()
     }
 
     async fn inspect(&self, reference: &str) -> Result<json::Container, ApiError> {
@@ -68,7 +72,7 @@ fn networks(mode: NetworkMode) -> BTreeMap<String, EndpointSettings> {
     BTreeMap::from([(network_name(mode).to_owned(), EndpointSettings::default())])
 }
 
-fn listed(view: &ContainerView, now: u64) -> Listed {
+fn listed(view: &ContainerView, now: u64, data_root: &Path) -> Listed {
     let (record, state) = (&view.record, &view.state);
     let summary = json::Summary {
         id: record.id.clone(),
@@ -87,11 +91,15 @@ fn listed(view: &ContainerView, now: u64) -> Listed {
         network_settings: Some(json::SummaryNetworkSettings {
             networks: networks(record.config.network),
         }),
-        mounts: record.config.mounts.iter().map(mount_point).collect(),
+        mounts: mount_points(view, data_root),
         ..Default::default()
     };
     let exit_code = (state.phase == Phase::Exited).then_some(i64::from(state.exit_code));
-    Listed { summary, exit_code }
+    Listed {
+        summary,
+        exit_code,
+        health: state.health.as_ref().map_or("none", |h| h.status.name()),
+    }
 }
 
 /// Docker's words for the state of a container.
@@ -99,7 +107,14 @@ fn status(view: &ContainerView, now: u64) -> String {
     let ago = |nanos: u64| human(now.saturating_sub(nanos / 1_000_000_000));
     match view.state.phase {
         Phase::Created => "Created".into(),
-        Phase::Running => format!("Up {}", ago(view.state.started_at)),
+        Phase::Running => {
+            let up = format!("Up {}", ago(view.state.started_at));
+            match view.state.health.as_ref().map(|health| health.status) {
+                None => up,
+                Some(HealthStatus::Starting) => format!("{up} (health: starting)"),
+                Some(status) => format!("{up} ({})", status.name()),
+            }
+        }
         Phase::Exited => format!(
             "Exited ({}) {} ago",
             view.state.exit_code,
@@ -127,7 +142,12 @@ fn human(seconds: u64) -> String {
     }
 }
 
-fn mount_point(mount: &MountConfig) -> json::MountPoint {
+fn mount_points(view: &ContainerView, data_root: &Path) -> Vec<json::MountPoint> {
+    let mounts = view.record.config.mounts.iter();
+    mounts.map(|mount| mount_point(mount, data_root)).collect()
+}
+
+fn mount_point(mount: &MountConfig, data_root: &Path) -> json::MountPoint {
     let mut point = json::MountPoint {
         destination: mount.target.display().to_string(),
         rw: !mount.read_only,
@@ -146,6 +166,14 @@ fn mount_point(mount: &MountConfig) -> json::MountPoint {
             } else {
                 propagation.clone()
             };
+        }
+        MountKind::Volume(volume) => {
+            point.kind = "volume".into();
+            let directory = data_root.join("volumes").join(&volume.name).join("_data");
+            point.source = directory.display().to_string();
+            point.name.clone_from(&volume.name);
+            point.driver = LOCAL_DRIVER.into();
+            point.mode = "z".into();
         }
         MountKind::Tmpfs { .. } => point.kind = "tmpfs".into(),
     }
@@ -183,7 +211,9 @@ fn inspected(view: &ContainerView, data_root: &Path, cgroup_parent: &str) -> jso
             data: None,
             name: "overlay2".into(),
         },
-        mounts: record.config.mounts.iter().map(mount_point).collect(),
+        mounts: mount_points(view, data_root),
+        app_armor_profile: record.config.apparmor.clone().unwrap_or_default(),
+        process_label: record.config.selinux.clone().unwrap_or_default(),
         config: Some(config(view)),
         network_settings: Some(json::NetworkSettings {
             networks: networks(record.config.network),
@@ -204,8 +234,39 @@ fn state(view: &ContainerView) -> json::State {
         error: state.error.clone(),
         started_at: time(state.started_at),
         finished_at: time(state.finished_at),
+        health: state.health.as_ref().map(health),
         ..Default::default()
     }
+}
+
+fn health(health: &engine::Health) -> json::Health {
+    let result = |probe: &engine::ProbeResult| json::HealthcheckResult {
+        start: time(probe.start),
+        end: time(probe.end),
+        exit_code: i64::from(probe.exit_code),
+        output: probe.output.clone(),
+    };
+    json::Health {
+        status: health.status.name().into(),
+        failing_streak: i64::try_from(health.failing_streak).unwrap_or(i64::MAX),
+        log: Some(health.log.iter().map(result).collect()),
+    }
+}
+
+/// The check in effect; one that was switched off is shown as it was asked for.
+fn healthcheck(view: &ContainerView) -> Option<json::HealthConfig> {
+    let probe = view.record.process.probe.as_ref();
+    let config = probe.map(|probe| &probe.config);
+    let config = config.or(view.record.config.healthcheck.as_ref())?;
+    let nanos = |time: std::time::Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    Some(json::HealthConfig {
+        test: config.test.clone(),
+        interval: nanos(config.interval),
+        timeout: nanos(config.timeout),
+        start_period: nanos(config.start_period),
+        start_interval: nanos(config.start_interval),
+        retries: i64::try_from(config.retries).unwrap_or(i64::MAX),
+    })
 }
 
 fn config(view: &ContainerView) -> json::Config {
@@ -220,6 +281,9 @@ fn config(view: &ContainerView) -> json::Config {
         working_dir: process.working_dir.clone(),
         entrypoint: words(&process.entrypoint),
         labels: process.labels.clone(),
+        tty: asked.tty,
+        open_stdin: asked.open_stdin,
+        healthcheck: healthcheck(view),
         stop_signal: asked.stop_signal.clone(),
         stop_timeout: asked
             .stop_timeout
@@ -262,9 +326,14 @@ fn host_config(view: &ContainerView, cgroup_parent: &str) -> json::HostConfig {
         ipc_mode: "private".into(),
         oom_score_adj: i64::from(asked.oom_score_adj.unwrap_or(0)),
         readonly_rootfs: asked.read_only,
-        security_opt: asked
-            .no_new_privileges
-            .then(|| vec!["no-new-privileges".into()]),
+        security_opt: list(&security_options(asked)),
+        privileged: asked.privileged,
+        group_add: list(&asked.groups),
+        init: asked.init.then_some(true),
+        dns: list(&asked.dns.nameservers),
+        dns_search: list(&asked.dns.search),
+        dns_options: list(&asked.dns.options),
+        shm_size: i64::try_from(SHM_SIZE).unwrap_or(i64::MAX),
         sysctls: asked.sysctls.clone(),
         runtime: "starling".into(),
         memory: signed(asked.resources.memory_bytes),
@@ -274,6 +343,22 @@ fn host_config(view: &ContainerView, cgroup_parent: &str) -> json::HostConfig {
         ulimits: (!ulimits.is_empty()).then_some(ulimits),
         ..Default::default()
     }
+}
+
+/// As `docker run --security-opt` writes them.
+fn security_options(asked: &ContainerConfig) -> Vec<String> {
+    let mut options = Vec::new();
+    if asked.no_new_privileges {
+        options.push("no-new-privileges".to_owned());
+    }
+    match &asked.seccomp {
+        SeccompConfig::Default => {}
+        SeccompConfig::Unconfined => options.push("seccomp=unconfined".into()),
+        SeccompConfig::Custom(profile) => options.push(format!("seccomp={profile}")),
+    }
+    let apparmor = asked.apparmor.as_ref();
+    options.extend(apparmor.map(|profile| format!("apparmor={profile}")));
+    options
 }
 
 #[cfg(test)]

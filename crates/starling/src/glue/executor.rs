@@ -2,16 +2,15 @@
 
 use crate::database::Tree;
 use crate::glue::host::Host;
-use agent::worker::{Existing, Exit, JournalRecord, JournalWrite};
-use agent::{ExecError, Executor, Journal, LogFrame};
+use agent::worker::{Existing, Exit, Health, JournalRecord, JournalWrite, Payloads};
+use agent::{ExecError, Executor, Journal, LogFrame, Say, Started};
 use async_trait::async_trait;
 use engine::task::{NodeContext, TaskError};
-use engine::{ContainerView, Engine, Phase, State};
+use engine::{ContainerView, Engine, HealthStatus, Phase, Probe, State};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use model::assignment::AssignedTask;
 use model::logs::LogOptions;
-use model::task::ContainerStatus;
 use model::{NodeDescription, NodeId, TaskId, Timestamp};
 use std::io;
 use std::sync::Arc;
@@ -36,19 +35,65 @@ fn failed(error: TaskError) -> ExecError {
     }
 }
 
+/// Docker's words for the end of a container whose health check had failed.
+const UNHEALTHY: &str = "dockerexec: unhealthy container";
+/// Bytes of a probe's output that fit into a task's message.
+const SHOWN_OUTPUT: usize = 100;
+
+/// Docker's `Exit`, with the cause that only its health tells.
 fn exit(state: &State) -> Exit {
+    let unhealthy = state
+        .health
+        .as_ref()
+        .is_some_and(|health| health.status == HealthStatus::Unhealthy);
+    let error = match state.error.as_str() {
+        "" if unhealthy => UNHEALTHY,
+        error => error,
+    };
     Exit {
         code: i64::from(state.exit_code),
         oom_killed: state.oom_killed,
         at: Timestamp(i64::try_from(state.finished_at).unwrap_or(i64::MAX)),
-        error: state.error.clone(),
+        error: error.to_owned(),
     }
+}
+
+/// What the last probes of a container mean for its task.
+fn health(probe: &Probe, health: &engine::Health) -> Health {
+    let failed = health.log.back().filter(|last| last.exit_code != 0);
+    let why = failed.map_or(String::new(), |last| {
+        let line = last.output.lines().find(|line| !line.trim().is_empty());
+        let line = line.unwrap_or_default().trim();
+        let end = line.floor_char_boundary(SHOWN_OUTPUT);
+        let (streak, retries) = (health.failing_streak, probe.retries());
+        match (&line[..end], streak) {
+            ("", 0) => "health check failed in the start period".into(),
+            (line, 0) => format!("health check failed in the start period: {line}"),
+            ("", _) => format!("health check {streak}/{retries} failed"),
+            (line, _) => format!("health check {streak}/{retries} failed: {line}"),
+        }
+    });
+    match health.status {
+        HealthStatus::Starting => Health::Starting(why),
+        HealthStatus::Healthy => Health::Healthy,
+        HealthStatus::Unhealthy => Health::Unhealthy(why),
+    }
+}
+
+/// None when there is nothing to check.
+fn checked(view: &ContainerView) -> Option<Health> {
+    let probe = view.record.process.probe.as_ref()?;
+    let last = view.state.health.clone().unwrap_or_default();
+    Some(health(probe, &last))
 }
 
 fn existing(view: &ContainerView) -> Option<Existing> {
     match view.state.phase {
         Phase::Created => Some(Existing::Created),
-        Phase::Running => Some(Existing::Running(view.status())),
+        Phase::Running => Some(match checked(view) {
+            None | Some(Health::Healthy) => Existing::Running(view.status()),
+            Some(health) => Existing::Checked(view.status(), health),
+        }),
         Phase::Exited => Some(Existing::Exited(view.status(), exit(&view.state))),
         Phase::Removed => None,
     }
@@ -60,21 +105,43 @@ impl Executor for EngineExecutor {
         self.host.describe()
     }
 
-    async fn prepare(&self, task: &AssignedTask) -> Result<(), ExecError> {
+    async fn prepare(
+        &self,
+        task: &AssignedTask,
+        payloads: &Payloads,
+        say: &Say,
+    ) -> Result<(), ExecError> {
         let description = self.host.describe();
         let context = NodeContext {
             id: self.node.clone(),
             hostname: description.hostname,
             platform: description.platform,
+            allows_privileged: description.allows_privileged,
         };
         self.engine
-            .prepare_task(task, &context)
+            .prepare_task(task, &context, payloads, say)
             .await
             .map_err(failed)
     }
 
-    async fn start(&self, task: &TaskId) -> Result<ContainerStatus, ExecError> {
-        self.engine.start_task(task).await.map_err(failed)
+    async fn start(&self, task: &TaskId) -> Result<Started, ExecError> {
+        let container = self.engine.start_task(task).await.map_err(failed)?;
+        let view = self.engine.find_task(task);
+        let checked = view.is_some_and(|view| view.record.process.probe.is_some());
+        Ok(Started { container, checked })
+    }
+
+    fn health(&self, task: &TaskId) -> Option<BoxStream<'static, Health>> {
+        let probe = self.engine.find_task(task)?.record.process.probe.clone()?;
+        let changes = self.engine.watch_health(task)?;
+        let mut told = None;
+        let news = changes.filter_map(move |last| {
+            let now = health(&probe, &last);
+            let is_news = told.as_ref() != Some(&now);
+            told = Some(now.clone());
+            std::future::ready(is_news.then_some(now))
+        });
+        Some(news.boxed())
     }
 
     async fn wait(&self, task: &TaskId) -> Result<Exit, ExecError> {

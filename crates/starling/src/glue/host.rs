@@ -37,6 +37,8 @@ impl Host {
             resources: host::resources(),
             engine_version: VERSION.into(),
             engine_labels: self.config.labels.clone(),
+            generic: self.config.generic_resources.clone(),
+            allows_privileged: self.config.allow_privileged_services,
         }
     }
 }
