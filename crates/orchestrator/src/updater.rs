@@ -45,6 +45,7 @@ pub(crate) fn advance(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
         outdated_slots(plan)
     };
     if under_way.is_none() && !outdated.is_empty() {
+        watch::forgive(plan);
         plan.set_status(begun(ctx.now, outdated.len()));
     }
     let marked = marked_slots(plan);

@@ -170,7 +170,7 @@ impl World {
         let begins_anew = |change: &Change| match change {
             Change::UpdateService { .. } => true,
             // Who does not move after all gives its turn to leave to another one.
-            Change::SetDesired { .. } => in_turns,
+            Change::SetDesired { .. } | Change::RemoveTask { .. } => in_turns,
             _ => false,
         };
         let anew = changes.iter().any(begins_anew);

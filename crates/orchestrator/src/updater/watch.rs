@@ -89,6 +89,22 @@ fn count_failures(
     (ratio > f64::from(config.max_failure_ratio)).then_some(last)
 }
 
+/// What ended before an update begins is not its failure, though it may be of the same specification: a node that has
+/// changed can make an update of one that was done long ago.
+pub(super) fn forgive(plan: &mut Plan<'_>) {
+    let version = plan.service.spec_version;
+    let mut forgiven = Vec::new();
+    for member in plan.slots.values_mut().flatten() {
+        if member.is_over() && member.is_of(version) && !member.counted {
+            member.counted = true;
+            forgiven.push(Change::SetFailureCounted {
+                id: member.id.clone(),
+            });
+        }
+    }
+    plan.decision.changes.extend(forgiven);
+}
+
 /// An end that was not asked for, before the task ran or soon after.
 fn ended_early(task: &Task, monitor: Duration) -> bool {
     let ended_at = task.status.applied_at;
