@@ -11,6 +11,7 @@ use model::cluster::{Cluster, ClusterSpec, LabelledToken};
 use model::control::{ControlError, Found, Query, Write, Written};
 use model::logs::{LogMessage, LogOptions, LogSelector};
 use model::node::Availability;
+use model::task::GenericResource;
 
 /// The swarm that this host is in, or not.
 #[async_trait]
@@ -168,9 +169,12 @@ pub type WantedVolume = Box<dyn Fn(&Volume) -> bool + Send>;
 /// Facts of this host.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// `/info` without what the API itself knows (the swarm, counts of images and containers); with the generic resources that
-    /// this host offers.
+    /// `/info` without what the API itself knows (the swarm, counts of images and containers, generic resources).
     fn info(&self) -> system::Info;
+    /// Generic resources that this host was told that it has.
+    fn generic_resources(&self) -> Vec<GenericResource> {
+        Vec::new()
+    }
     /// `/version`.
     fn version(&self) -> system::VersionInfo;
     /// Random bytes for ids of requests and for names.

@@ -17,7 +17,8 @@ pub(crate) use additions::{history, settle as settle_additions};
 pub(crate) use cluster::{cluster_info, cluster_spec, swarm};
 pub(crate) use merge::{is_missing, keep_unknown, node as keep_unknown_of_node};
 pub(crate) use objects::{
-    availability as node_availability, node, node_spec, node_spec_out, role, task,
+    availability as node_availability, generic_resources, node, node_spec, node_spec_out, role,
+    task,
 };
 pub(crate) use order::keep_order;
 pub(crate) use payload::{config, payload_spec, secret};

@@ -17,8 +17,13 @@ pub(super) fn resources(resources: Resources, generic: &[GenericResource]) -> js
     json_task::Resources {
         nano_cpus: resources.nano_cpus,
         memory_bytes: resources.memory_bytes,
-        generic_resources: generic.iter().map(generic_resource).collect(),
+        generic_resources: generic_resources(generic),
     }
+}
+
+/// Generic resources, offered, asked for or given.
+pub(crate) fn generic_resources(resources: &[GenericResource]) -> Vec<json_task::GenericResource> {
+    resources.iter().map(generic_resource).collect()
 }
 
 fn generic_resource(resource: &GenericResource) -> json_task::GenericResource {
@@ -166,7 +171,7 @@ pub(crate) fn task(task: &Task) -> json_task::Task {
         updated_at: timestamp(status.applied_at.max(task.meta.updated_at)),
         spec: task_spec(&task.spec, false),
         service_id: task.service.to_string(),
-        slot: i64::try_from(task.slot).unwrap_or(i64::MAX),
+        slot: slot(task),
         node_id: task
             .node
             .as_ref()
@@ -189,7 +194,7 @@ pub(crate) fn task(task: &Task) -> json_task::Task {
         },
         desired_state: task.desired.name().into(),
         networks_attachments: networks,
-        generic_resources: task.generic.iter().map(generic_resource).collect(),
+        generic_resources: generic_resources(&task.generic),
         job_iteration: task.job_iteration.map(|index| Version { index }),
         ..Default::default()
     }
@@ -208,4 +213,10 @@ fn host_network() -> NetworkAttachment {
         },
         addresses: Vec::new(),
     }
+}
+
+/// Clients look for a job's tasks in slots from 0; ours count from 1 everywhere, and 0 is a global service's.
+fn slot(task: &model::Task) -> i64 {
+    let first = u64::from(task.job_iteration.is_some());
+    i64::try_from(task.slot.saturating_sub(first)).unwrap_or(i64::MAX)
 }

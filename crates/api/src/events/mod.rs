@@ -5,7 +5,7 @@
 
 mod swarm;
 
-pub use swarm::{of_node, of_payload, of_service, of_task};
+pub use swarm::{of_leader, of_node, of_payload, of_service, of_task};
 
 use api_types::StringMap;
 use api_types::events::{Actor, Event};

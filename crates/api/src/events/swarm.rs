@@ -113,6 +113,15 @@ pub fn of_node(old: Option<&Node>, new: Option<&Node>, index: u64, now: i64) -> 
     ))
 }
 
+/// The event of a manager that begins or ceases to lead. The log does not say who leads, so it has no index.
+pub fn of_leader(node: &Node, leads: bool, now: i64) -> Event {
+    let hostname = node.description.as_ref().map(|d| d.hostname.clone());
+    let mut attributes = StringMap::from([("name".into(), hostname.unwrap_or_default())]);
+    let word = |leads: bool| if leads { "true" } else { "false" };
+    changed(&mut attributes, "leader", word(!leads), word(leads));
+    event("node", "update", node.id.as_str(), attributes, "swarm", now)
+}
+
 /// The event of a change of a secret or a config.
 pub fn of_payload(
     old: Option<&Payload>,

@@ -54,6 +54,8 @@ pub(crate) async fn info(call: Call) -> Result<Response<Body>, ApiError> {
     info.containers_paused = count("paused");
     info.containers_stopped = info.containers - info.containers_running - info.containers_paused;
     info.images = call.api.images.list().len() as i64;
+    let generic = call.api.host.generic_resources();
+    info.generic_resources = (!generic.is_empty()).then(|| convert::generic_resources(&generic));
     info.swarm = swarm_info(&call).await;
     Ok(json(&info))
 }

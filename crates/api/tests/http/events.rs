@@ -2,7 +2,7 @@
 
 use crate::fake::NOW;
 use crate::{Fake, spec, start_with_events};
-use api::events::{event, of_node, of_payload, of_service, of_task};
+use api::events::{event, of_leader, of_node, of_payload, of_service, of_task};
 use model::service::{UpdateState, UpdateStatus};
 use model::{DesiredState, TaskState};
 use serde_json::{Value, json};
@@ -198,6 +198,11 @@ async fn tasks_nodes_secrets_and_configs() {
     );
     assert_eq!(made.actor.attributes["name"], "s");
     let old = fake.state().nodes[0].node.clone();
+    let leads = of_leader(&old, true, NOW).actor.attributes;
+    assert_eq!(
+        (leads["leader.old"].as_str(), leads["leader.new"].as_str()),
+        ("false", "true")
+    );
     let mut new = (*old).clone();
     assert_eq!(of_node(Some(&old), Some(&new), 1, NOW), None);
     new.spec.role = model::Role::Worker;

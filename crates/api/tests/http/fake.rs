@@ -575,6 +575,12 @@ impl Host for Fake {
     fn info(&self) -> system::Info {
         system::Info::default()
     }
+    fn generic_resources(&self) -> Vec<GenericResource> {
+        vec![GenericResource {
+            kind: "gpu".into(),
+            value: GenericValue::Discrete(2),
+        }]
+    }
     fn version(&self) -> system::VersionInfo {
         system::VersionInfo {
             version: "28.2.2".into(),

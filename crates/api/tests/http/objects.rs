@@ -396,6 +396,15 @@ async fn volumes() {
 }
 
 #[tokio::test]
+async fn this_host_tells_its_generic_resources() {
+    let (server, _fake) = start();
+    let info = server.get("/info").await.expect(200).json();
+    let gpus = json!([{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]);
+    assert_eq!(info["GenericResources"], gpus);
+    assert_eq!(info["Swarm"]["Nodes"], 2);
+}
+
+#[tokio::test]
 async fn containers_have_their_health() {
     let (server, _fake) = start();
     let container = server.get("/containers/c1/json").await.expect(200).json();
