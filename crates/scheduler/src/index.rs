@@ -30,7 +30,7 @@ const MAX_SHAPES: usize = 4_096;
 /// Labels from which on only those that are asked about just now tell classes apart: each may make more of them.
 const MAX_KEYS: usize = 64;
 
-/// All nodes. Hash maps are only looked up, never walked: nothing depends on their order.
+/// All nodes. Nothing depends on the order of hash maps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     /// Index of the log that it shows; absent before it was made.
@@ -49,8 +49,8 @@ pub(crate) struct Index {
     shapes: HashMap<String, Arc<Shape>>,
     /// The generation of the classes that they are of.
     shapes_of: u64,
-    /// Hosts that this decision has changed.
-    changed: BTreeSet<HostNo>,
+    /// Hosts that this decision has changed, as they were before.
+    changed: HashMap<HostNo, Usage>,
     /// Generic resources in use, of hosts where this decision gave some.
     generic: HashMap<HostNo, GenericUse>,
 }
@@ -66,7 +66,19 @@ impl Index {
         let knows_all = labels.clone().all(|label| self.knows(label));
         let touched = self.seen.filter(|_| knows_all);
         match touched.and_then(|seen| view.nodes_touched_since(seen)) {
-            Some(touched) => touched.for_each(|id| self.refresh(view, id)),
+            Some(touched) => {
+                let (mut known, mut new) = (Vec::new(), Vec::new());
+                for id in touched {
+                    match self.find(id) {
+                        Some(no) => known.push(no),
+                        None => new.push(id),
+                    }
+                }
+                known.sort_unstable();
+                known.dedup();
+                known.into_iter().for_each(|no| self.refresh(view, no));
+                new.into_iter().for_each(|id| self.look_for(view, id));
+            }
             None => self.rebuild(view, labels.cloned().collect()),
         }
         self.seen = Some(view.index());
@@ -85,23 +97,25 @@ impl Index {
         }
     }
 
-    fn refresh(&mut self, view: &Store, id: &NodeId) {
-        let known = self.by_id.get(id).copied();
-        match (known, view.node(id)) {
-            (None, None) => {}
-            (None, Some(node)) => self.insert(view, node),
-            (Some(no), None) => self.remove(no),
-            (Some(no), Some(node)) => {
-                let is_same = self.hosts[no as usize]
-                    .as_ref()
-                    .is_some_and(|host| Arc::ptr_eq(&host.node, node));
-                if is_same {
-                    self.set_usage(no, view.node_usage(id));
-                } else {
-                    self.remove(no);
-                    self.insert(view, node);
-                }
+    /// Something was touched that may be a node by now.
+    fn look_for(&mut self, view: &Store, id: &NodeId) {
+        if let Some(node) = view.node(id).filter(|_| self.find(id).is_none()) {
+            self.insert(view, node);
+        }
+    }
+
+    fn refresh(&mut self, view: &Store, no: HostNo) {
+        let Some(host) = self.host(no) else { return };
+        let known = host.node.clone();
+        match view.node(&known.id) {
+            Some(node) if Arc::ptr_eq(&known, node) => {
+                self.set_usage(no, view.node_usage(&known.id));
             }
+            Some(node) => {
+                self.remove(no);
+                self.insert(view, node);
+            }
+            None => self.remove(no),
         }
     }
 
@@ -172,8 +186,8 @@ impl Index {
         usage.reserved.nano_cpus += asked.nano_cpus * times;
         usage.reserved.memory_bytes += asked.memory_bytes * times;
         usage.active += tasks;
+        self.changed.entry(no).or_insert(host.usage);
         self.set_usage(no, usage);
-        self.changed.insert(no);
     }
 
     /// Counts generic resources as in use on a host.
@@ -189,17 +203,13 @@ impl Index {
             in_use.cloned().unwrap_or_default()
         });
         in_use.add(given);
-        self.changed.insert(no);
     }
 
     /// Ends a decision: only what is applied counts, and that is seen in the store.
-    pub(crate) fn forget_decision(&mut self, view: &Store) {
+    pub(crate) fn forget_decision(&mut self) {
         self.generic.clear();
-        for no in std::mem::take(&mut self.changed) {
-            let id = self.hosts[no as usize].as_ref().map(|h| h.node.id.clone());
-            if let Some(id) = id {
-                self.set_usage(no, view.node_usage(&id));
-            }
+        for (no, before) in std::mem::take(&mut self.changed) {
+            self.set_usage(no, before);
         }
     }
 

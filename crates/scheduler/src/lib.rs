@@ -115,7 +115,7 @@ impl Scheduler {
             placer.place(group);
         }
         decision.changes = placer.changes;
-        self.index.forget_decision(view);
+        self.index.forget_decision();
         decision
     }
 
