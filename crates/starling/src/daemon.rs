@@ -13,6 +13,7 @@ use crate::glue::host::{self, Host};
 use crate::glue::membership::{self, Parts};
 use crate::glue::swarm::SwarmBackend;
 use crate::glue::table::TreeTable;
+use crate::glue::volumes::EngineVolumes;
 use crate::lock::{DataLock, PidFile};
 use crate::{log, socket};
 use anyhow::{Context, bail};
@@ -126,6 +127,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     });
     let hub = EventHub::default();
     tokio::spawn(events::containers(engine.clone(), hub.clone()));
+    tokio::spawn(events::volumes(engine.clone(), hub.clone()));
     let swarm = Swarm::open(SwarmConfig::new(config.data_root.join("swarm"))).await;
     let (busy, agent_runs) = watch::channel(false);
     let parts = Parts {
@@ -139,6 +141,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let members = tokio::spawn(membership::follow(parts, stop.clone()));
     let api = Api {
         swarm: Arc::new(SwarmBackend::new(swarm.clone(), engine.clone(), agent_runs)),
+        volumes: Arc::new(EngineVolumes(engine.clone())),
         containers: Arc::new(EngineContainers::new(
             engine,
             &config.data_root,

@@ -8,11 +8,10 @@ use agent::{AgentConfig, AgentHandle, ConnectError, Connector};
 use api::events::EventHub;
 use async_trait::async_trait;
 use engine::Engine;
-use manager::Swarm;
 use manager::swarm::Membership;
+use manager::{EventReader, EventsGone, Swarm};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +125,9 @@ async fn watch_agent(swarm: Swarm, mut status: tokio::sync::watch::Receiver<agen
         if now.refused {
             swarm.note_removed(&now.error);
         }
+        if let Some(role) = now.role {
+            swarm.note_role(role);
+        }
         if now.managers != known {
             swarm.note_managers(now.managers.clone());
             known = now.managers;
@@ -136,22 +138,34 @@ async fn watch_agent(swarm: Swarm, mut status: tokio::sync::watch::Receiver<agen
     }
 }
 
+/// Publishes what happens in the cluster, as long as this node is a manager.
 async fn watch_cluster(manager: manager::Manager, hub: EventHub) {
-    let mut batches = manager.events();
-    drop(manager);
+    let mut from = manager.local(|view| view.index()) + 1;
     loop {
-        match batches.recv().await {
-            Ok(batch) => {
-                let happened = batch
-                    .events
-                    .iter()
-                    .filter_map(|event| events::cluster(event, batch.at.0));
-                happened.for_each(|event| hub.publish(event));
+        // What came before is not known here.
+        hub.begin_after(from - 1);
+        let gone = match manager.events_from(from) {
+            Ok(reader) => publish(reader, &hub).await,
+            Err(gone) => Some(gone),
+        };
+        let Some(gone) = gone else { return };
+        tracing::warn!(%gone, "events of the cluster were missed");
+        from = gone.first;
+    }
+}
+
+/// Returns when events were missed, or with nothing when the manager ends.
+async fn publish(mut reader: EventReader, hub: &EventHub) -> Option<EventsGone> {
+    loop {
+        match reader.next().await {
+            Ok(Some(batch)) => {
+                let happened = batch.events.iter();
+                happened
+                    .filter_map(|event| events::cluster(event, batch.index, batch.at.0))
+                    .for_each(|event| hub.publish(event));
             }
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "events of the cluster were missed")
-            }
-            Err(RecvError::Closed) => return,
+            Ok(None) => return None,
+            Err(gone) => return Some(gone),
         }
     }
 }

@@ -8,3 +8,4 @@ pub(crate) mod host;
 pub(crate) mod membership;
 pub(crate) mod swarm;
 pub(crate) mod table;
+pub(crate) mod volumes;

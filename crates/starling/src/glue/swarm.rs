@@ -10,6 +10,7 @@ use engine::Engine;
 use futures_util::stream::BoxStream;
 use manager::Swarm;
 use manager::swarm;
+use model::cluster::LabelledToken;
 use model::control::{ControlError, Found, Query, Write, Written};
 use model::logs::{LogMessage, LogOptions, LogSelector};
 use model::{Cluster, NodeId};
@@ -134,6 +135,10 @@ impl backend::Swarm for SwarmBackend {
 
     fn join_tokens(&self, cluster: &Cluster) -> (String, String) {
         swarm::join_tokens(cluster)
+    }
+
+    fn labelled_token(&self, cluster: &Cluster, token: &LabelledToken) -> String {
+        swarm::labelled_token(cluster, token)
     }
 
     /// Clients compare these texts to see whether a node has a certificate of the cluster's root.
