@@ -169,6 +169,28 @@ fn sleeps(argument: &str) -> bool {
     lines.any(|line| line == wanted.as_bytes())
 }
 
+/// A process that joins is a copy of the supervisor until its exec. What the container sees of it must
+/// have no more rights than the container, and not be open to it.
+#[tokio::test]
+async fn a_joining_process_gives_nothing_away() {
+    let mut host = Host::new().await;
+    // Looks at every process that is not of its own program, as fast as it can.
+    let mut spec = host.shell(
+        "while [ ! -e /tmp/end ]; do for p in /proc/[0-9]*; do \
+         while read -r name value; do case $name in CapEff:|CapPrm:|Seccomp:) echo $name $value;; esac; done \
+         <$p/status; readlink $p/root; done 2>/dev/null; done | sort -u",
+    );
+    spec.cap_add = vec!["SYS_PTRACE".into()];
+    host.start(&spec).await;
+    for _ in 0..100 {
+        assert_eq!(host.exec(&spec, "echo x").await, (0, "x\n".into()));
+    }
+    assert_eq!(host.exec(&spec, "touch /tmp/end").await.0, 0);
+    assert_eq!(host.exit(&spec.id).await.exit_code, 0);
+    let expected = "/\nCapEff: 00000000a80c25fb\nCapPrm: 00000000a80c25fb\nSeccomp: 2\n";
+    assert_eq!(output(&spec), expected);
+}
+
 #[tokio::test]
 async fn giving_up_kills_it() {
     let mut host = Host::new().await;

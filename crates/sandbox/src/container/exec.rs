@@ -4,15 +4,16 @@ use std::convert::Infallible;
 use std::os::fd::AsRawFd;
 
 use super::error::{Context, SetupError};
-use super::process::{self, ChildStreams, Given, Program};
+use super::process::{self, Birth, ChildStreams, Given, Program};
 use super::{Host, Plan, RootId};
 use crate::cgroup;
 use crate::spec::ExecSpec;
 use crate::sys::check;
 
-/// All namespaces but the one of process ids, in which this process was born. Also those that the
-/// container shares with the host, for which this changes nothing.
+/// All namespaces, also those that the container shares with the host, for which this changes nothing.
+/// Of the one of process ids only this process's children become members.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWNET
@@ -40,8 +41,8 @@ pub(crate) fn validate(exec: &ExecSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// The whole life of the child, which was born in the container's PID namespace and v2 cgroup. Its
-/// extra stream names the container's first process.
+/// The whole life of the child, which was born in the container's v2 cgroup. Its extra stream names the
+/// container's first process.
 pub(crate) fn run(host: &Host, plan: &Plan, exec: &ExecSpec, streams: &ChildStreams) -> ! {
     process::run(streams, |given| join(host, plan, exec, given))
 }
@@ -81,7 +82,7 @@ fn join(
         } else {
             &exec.user
         },
-        init: None,
+        birth: Birth::Sibling,
     };
     process::become_program(host, plan, &program, given)
 }

@@ -35,8 +35,8 @@ use devices::Node;
 use error::{Context, SetupError};
 use root::{Kind, Root};
 
-pub(crate) use process::{ChildStreams, REPORT_EXEC, REPORT_FAILURE};
-use process::{Given, Program};
+use process::{Birth, Given, Program};
+pub(crate) use process::{ChildStreams, REPORT_EXEC, REPORT_FAILURE, REPORT_PID};
 
 /// What all containers of this host have in common.
 pub(crate) struct Host {
@@ -129,7 +129,7 @@ fn set_up_and_exec(host: &Host, plan: &Plan, given: &mut Given) -> Result<Infall
         env: &spec.env,
         cwd: &spec.cwd,
         user: &spec.user,
-        init: init.as_ref(),
+        birth: init.as_ref().map_or(Birth::Here, Birth::Init),
     };
     process::become_program(host, plan, &program, given)
 }

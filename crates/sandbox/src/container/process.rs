@@ -14,13 +14,16 @@ use super::user::{self, User};
 use super::{FilterChoice, Host, Plan, RootId, init, labels, limits, program};
 use crate::seccomp;
 use crate::spec::ContainerSpec;
-use crate::sys::{self, check};
+use crate::sys::{self, Cloned, check};
 
 /// First byte of the report: the program is about to be executed; its root's device and inode
 /// (little-endian u64) follow, and nothing else when that worked.
 pub(crate) const REPORT_EXEC: u8 = b'E';
 /// First byte of the report, or of what follows that: an exit code (little-endian i32) and a text follow.
 pub(crate) const REPORT_FAILURE: u8 = b'F';
+/// Of a program that joins, behind the root: the process that executes it was made; its pid
+/// (little-endian i32) follows.
+pub(crate) const REPORT_PID: u8 = b'P';
 /// Where the report pipe is in the child, behind the standard streams.
 pub(super) const REPORT_FD: i32 = 3;
 /// Where the extra descriptor is.
@@ -47,8 +50,17 @@ pub(super) struct Program<'a> {
     pub(super) env: &'a [String],
     pub(super) cwd: &'a str,
     pub(super) user: &'a str,
-    /// The executable of the init that starts it.
-    pub(super) init: Option<&'a OwnedFd>,
+    pub(super) birth: Birth<'a>,
+}
+
+/// Which process becomes the program.
+pub(super) enum Birth<'a> {
+    /// This one.
+    Here,
+    /// A child of an init, which this one becomes; its executable.
+    Init(&'a OwnedFd),
+    /// One that is born now in the PID namespace for this one's children, a child of the supervisor.
+    Sibling,
 }
 
 /// The whole life of a child. It must not return into the supervisor's code, nor unwind into it.
@@ -169,7 +181,6 @@ pub(super) fn become_program(
     let env = program::environment(spec, program.env, &user.home);
     program::enter_directory(program.cwd)?;
     own_streams(&user);
-    labels::apply(spec)?;
     drop_privileges(host, plan, &user)?;
     let path = program::find(&program.args[0], &env)?;
     let RootId(device, inode) = RootId::own()?;
@@ -180,9 +191,53 @@ pub(super) fn become_program(
         .report
         .write_all(&about_to)
         .context(|| "the supervisor does not listen")?;
-    match program.init {
-        Some(init) => init::exec(init, &host.selector, &path, program.args, &env),
-        None => program::exec(&path, program.args, &env),
+    match program.birth {
+        Birth::Here => labels::apply(spec)?,
+        Birth::Sibling => {
+            be_born(&mut given.report)?;
+            labels::apply(spec)?;
+        }
+        Birth::Init(executable) => {
+            labels::apply(spec)?;
+            return init::exec(executable, &host.selector, &path, program.args, &env);
+        }
+    }
+    program::exec(&path, program.args, &env)
+}
+
+/// Returns in a new process, and never in this one. It was not born before it has but the container's
+/// rights and root: those of its PID namespace see it from now on. It lives only if the supervisor
+/// knows of it.
+fn be_born(report: &mut File) -> Result<(), SetupError> {
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let (known, tell) = pipe.context(|| "cannot make a pipe")?;
+    // SAFETY: this process is a copy of the supervisor, which has one thread.
+    let cloned = unsafe { sys::clone_sibling() };
+    match cloned.context(|| "cannot make a process in the container (has it ended?)")? {
+        Cloned::Child => {
+            drop(tell);
+            if !matches!(rustix::io::read(&known, &mut [0]), Ok(1)) {
+                // SAFETY: ends this process without running the supervisor's destructors in its copy.
+                unsafe { libc::_exit(1) };
+            }
+            // SAFETY: takes no pointers. A new process is no group leader, so it does not fail.
+            unsafe { libc::setsid() };
+            Ok(())
+        }
+        Cloned::Parent(pid) => {
+            let mut message = vec![REPORT_PID];
+            message.extend(pid.to_le_bytes());
+            let told = report.write_all(&message);
+            // The report must end when the program is executed, not when this process has ended.
+            // SAFETY: nothing uses the descriptor any more.
+            unsafe { libc::close(REPORT_FD) };
+            if told.is_ok() {
+                // When it is gone, so much the better.
+                let _ = rustix::io::write(&tell, b"k");
+            }
+            // SAFETY: as above.
+            unsafe { libc::_exit(0) }
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use rustix::io::Errno;
 
 use super::launch::Launched;
 use crate::container::console;
-use crate::container::{Plan, REPORT_EXEC, REPORT_FAILURE, RootId, error::START_FAILED};
+use crate::container::{
+    Plan, REPORT_EXEC, REPORT_FAILURE, REPORT_PID, RootId, error::START_FAILED,
+};
 use crate::logfile::{LogWriter, Splitter, StreamName};
 use crate::protocol::{Refusal, RefusalKind};
 use crate::state::ContainerState;
@@ -246,19 +248,14 @@ impl Start {
         self.report = None;
     }
 
+    /// The process that executes a program that joins, once the report tells.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.parse().1
+    }
+
     /// What the complete report says.
     pub(super) fn outcome(&self) -> Outcome {
-        let number = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        let (executed, rest) = match self.bytes.as_slice() {
-            [REPORT_EXEC, rest @ ..] => match rest.split_first_chunk() {
-                Some((device, rest)) => match rest.split_first_chunk() {
-                    Some((inode, rest)) => (Some(RootId(number(device), number(inode))), rest),
-                    None => (None, rest),
-                },
-                None => (None, rest),
-            },
-            rest => (None, rest),
-        };
+        let (executed, _, rest) = self.parse();
         match rest {
             [REPORT_FAILURE, a, b, c, d, message @ ..] => Outcome::Failed(Refusal {
                 kind: RefusalKind::SetupFailed,
@@ -266,6 +263,28 @@ impl Start {
                 exit_code: i32::from_le_bytes([*a, *b, *c, *d]),
             }),
             _ => executed.map_or(Outcome::Silent, Outcome::Executed),
+        }
+    }
+
+    /// The root, the pid, and what follows them.
+    fn parse(&self) -> (Option<RootId>, Option<i32>, &[u8]) {
+        let all = self.bytes.as_slice();
+        let [REPORT_EXEC, rest @ ..] = all else {
+            return (None, None, all);
+        };
+        let Some((device, rest)) = rest.split_first_chunk() else {
+            return (None, None, &[]);
+        };
+        let Some((inode, rest)) = rest.split_first_chunk() else {
+            return (None, None, &[]);
+        };
+        let root = RootId(u64::from_le_bytes(*device), u64::from_le_bytes(*inode));
+        match rest {
+            [REPORT_PID, a, b, c, d, rest @ ..] => {
+                let pid = i32::from_le_bytes([*a, *b, *c, *d]);
+                (Some(root), Some(pid), rest)
+            }
+            rest => (Some(root), None, rest),
         }
     }
 }
@@ -312,6 +331,8 @@ mod tests {
         let root = b"E\x07\0\0\0\0\0\0\0\x01\x01\0\0\0\0\0\0";
         assert_eq!(check(root), Outcome::Executed(RootId(7, 257)));
         assert_eq!(check(b"E\x07"), Outcome::Silent);
+        let pid = [root, b"P\x05\0\0\0".as_slice()].concat();
+        assert_eq!(check(&pid), Outcome::Executed(RootId(7, 257)));
         assert_eq!(check(b""), Outcome::Silent);
         assert_eq!(check(b"F\x7f"), Outcome::Silent);
         let not_found = Outcome::Failed(Refusal {

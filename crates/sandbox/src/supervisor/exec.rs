@@ -29,7 +29,13 @@ pub(super) struct QueuedExec {
 /// One that was cloned.
 pub(super) struct Exec {
     asker: Asker,
-    pid: i32,
+    /// The container's.
+    number: u64,
+    helper: i32,
+    /// The program's, once the helper has made it.
+    pid: Option<i32>,
+    /// It shall not live, whenever it is born.
+    killed: bool,
     /// Until it is executed.
     start: Option<Start>,
     /// `None` after its end.
@@ -60,13 +66,22 @@ impl Exec {
         More::Now
     }
 
-    /// With its process group, to which what it started belongs by default.
-    fn kill(&self) {
-        // SAFETY: takes no pointers. The process is our child and not reaped yet, so the pid and, once it
-        // has made its session, the group are its own.
+    /// With its process group, to which what it started belongs by default. A program that is not known
+    /// yet dies with its helper, or when it becomes known.
+    fn kill(&mut self) {
+        self.killed = true;
+        // SAFETY: takes no pointers. The processes are our children and not reaped yet, so the pids and,
+        // once the program has made its session, the group are their own.
         unsafe {
-            libc::kill(-self.pid, libc::SIGKILL);
-            libc::kill(self.pid, libc::SIGKILL);
+            match self.pid {
+                Some(pid) => {
+                    libc::kill(-pid, libc::SIGKILL);
+                    libc::kill(pid, libc::SIGKILL);
+                }
+                None => {
+                    libc::kill(self.helper, libc::SIGKILL);
+                }
+            }
         }
     }
 }
@@ -93,7 +108,7 @@ impl Server {
     }
 
     fn start_exec(&mut self, asker: Asker, id: &str, exec: &ExecSpec) -> Result<(), Refusal> {
-        let (_, container) = self.find(id)?;
+        let (number, container) = self.find(id)?;
         let running = container.state.status == Status::Running;
         let Some(live) = container.live.as_ref().filter(|_| running) else {
             let text = format!("container {id} is not running");
@@ -102,11 +117,12 @@ impl Server {
         exec::validate(exec).map_err(|text| Refusal::new(RefusalKind::InvalidSpec, text))?;
         let joined = self.launcher.join(&live.plan, container.state.pid, exec);
         let joined = joined.map_err(|error| not_joined(id, &error))?;
-        self.insert_exec(asker, joined, exec.max_output.min(MAX_EXEC_OUTPUT));
+        let max_output = exec.max_output.min(MAX_EXEC_OUTPUT);
+        self.insert_exec(asker, number, joined, max_output);
         Ok(())
     }
 
-    fn insert_exec(&mut self, asker: Asker, joined: Joined, max_output: usize) {
+    fn insert_exec(&mut self, asker: Asker, container: u64, joined: Joined, max_output: usize) {
         let number = self.number();
         let watched = self
             .poller
@@ -118,7 +134,10 @@ impl Server {
         }
         let exec = Exec {
             asker,
-            pid: joined.pid,
+            number: container,
+            helper: joined.helper,
+            pid: None,
+            killed: false,
             start: Some(Start::new(asker, joined.report)),
             output: Some(joined.output),
             kept: Vec::new(),
@@ -126,7 +145,7 @@ impl Server {
             truncated: false,
         };
         self.starting_execs += 1;
-        self.by_pid.insert(exec.pid, number);
+        self.by_pid.insert(exec.helper, number);
         self.execs.insert(number, exec);
     }
 
@@ -135,20 +154,48 @@ impl Server {
             return;
         };
         let Some(start) = &mut exec.start else { return };
-        if start.report_fd().is_none() || start.read(&mut self.scratch) == More::Later {
+        if start.report_fd().is_none() {
             return;
         }
+        let more = start.read(&mut self.scratch);
+        if let (None, Some(pid)) = (exec.pid, start.pid()) {
+            exec.pid = Some(pid);
+            self.by_pid.insert(pid, number);
+            if exec.killed {
+                exec.kill();
+            }
+        }
+        if more == More::Ended {
+            self.exec_report_ended(number);
+        }
+    }
+
+    fn exec_report_ended(&mut self, number: u64) {
+        let Some(exec) = self.execs.get_mut(&number) else {
+            return;
+        };
+        let Some(start) = &mut exec.start else { return };
         if let Some(fd) = start.report_fd() {
             self.poller.remove(fd);
         }
         start.end();
         // When there is no program, the child ends by itself, which is awaited.
-        if let Outcome::Executed(_) = start.outcome() {
+        if let (Outcome::Executed(_), Some(pid)) = (start.outcome(), exec.pid) {
             exec.start = None;
             self.starting_execs -= 1;
-            let (asker, pid) = (exec.asker, exec.pid);
+            let asker = exec.asker;
             self.reply(asker, Ok(Reply::ExecStarted { pid }));
         }
+    }
+
+    /// A child that is not known: it may be a program of which a report tells.
+    pub(super) fn find_program(&mut self, pid: i32) -> Option<u64> {
+        let starting = self.execs.iter().filter(|(_, exec)| exec.pid.is_none());
+        let starting: Vec<u64> = starting.map(|(number, _)| *number).collect();
+        for number in starting {
+            self.read_exec_report(number);
+        }
+        self.by_pid.remove(&pid)
     }
 
     pub(super) fn read_exec_output(&mut self, number: u64) {
@@ -162,9 +209,19 @@ impl Server {
         }
     }
 
-    /// It was reaped.
-    pub(super) fn exec_ended(&mut self, number: u64, status: i32) {
+    /// Its helper or its program was reaped.
+    pub(super) fn exec_child_ended(&mut self, number: u64, pid: i32, status: i32) {
         self.read_exec_report(number);
+        let Some(exec) = self.execs.get(&number) else {
+            return;
+        };
+        // The helper ends when there is a program, which is awaited then.
+        if exec.pid.is_none_or(|program| program == pid) {
+            self.exec_ended(number, status);
+        }
+    }
+
+    fn exec_ended(&mut self, number: u64, status: i32) {
         let Some(mut exec) = self.execs.remove(&number) else {
             return;
         };
@@ -175,6 +232,9 @@ impl Server {
         let asker = exec.asker;
         if let Some(start) = exec.start {
             self.starting_execs -= 1;
+            if let Some(fd) = start.report_fd() {
+                self.poller.remove(fd);
+            }
             let refusal = match start.outcome() {
                 Outcome::Failed(refusal) => refusal,
                 _ => silent_failure(status, false),
@@ -202,20 +262,29 @@ impl Server {
             let refusal = Refusal::new(RefusalKind::SetupFailed, text);
             self.reply(asker, Err(refusal));
         }
-        for exec in self.execs.values().filter(|exec| exec.asker == asker) {
-            exec.kill();
-        }
+        let execs = self.execs.values_mut();
+        execs
+            .filter(|exec| exec.asker == asker)
+            .for_each(Exec::kill);
         Ok(Reply::Done)
+    }
+
+    /// A container has ended, and all programs in its PID namespace: helpers are outside of it.
+    pub(super) fn end_helpers(&mut self, container: u64) {
+        let execs = self.execs.values_mut();
+        execs
+            .filter(|exec| exec.number == container && exec.pid.is_none())
+            .for_each(Exec::kill);
     }
 
     /// A client is gone: nobody waits for its programs.
     pub(super) fn leave_execs(&mut self, connection: u64) {
         self.exec_queue
             .retain(|queued| queued.asker.connection != connection);
-        let execs = self.execs.values();
-        for exec in execs.filter(|exec| exec.asker.connection == connection) {
-            exec.kill();
-        }
+        let execs = self.execs.values_mut();
+        execs
+            .filter(|exec| exec.asker.connection == connection)
+            .for_each(Exec::kill);
     }
 }
 

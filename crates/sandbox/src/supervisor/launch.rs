@@ -1,10 +1,9 @@
 //! Starting a container, or a program in one: what the supervisor itself does for it, all of which is
 //! quick.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -18,7 +17,7 @@ use crate::container::{self, ChildStreams, FilterChoice, Host, Plan};
 use crate::container::{devices, exec, files, labels, limits, mounts, program};
 use crate::seccomp;
 use crate::spec::{ContainerSpec, ExecSpec, Rootfs, Seccomp};
-use crate::sys::{self, Cloned, check};
+use crate::sys::{self, Cloned};
 
 /// Docker's ids have 64 digits; file and cgroup names must stay plain.
 const MAX_ID: usize = 128;
@@ -32,10 +31,6 @@ pub(super) struct Launcher {
     available: CapabilitySet,
     /// Whether containers cannot write to this executable, see `startup::seal`.
     sealed: bool,
-    /// Our own.
-    pid_namespace: OwnedFd,
-    /// Children would be born in a container's PID namespace: the way back failed.
-    astray: Cell<bool>,
 }
 
 /// A container that sets itself up.
@@ -59,7 +54,8 @@ pub(super) struct Ends {
 
 /// A program that joins a container.
 pub(super) struct Joined {
-    pub(super) pid: i32,
+    /// Enters the container and makes the program's process there.
+    pub(super) helper: i32,
     pub(super) output: OwnedFd,
     pub(super) report: OwnedFd,
 }
@@ -70,15 +66,13 @@ impl Launcher {
         device_program: Option<OwnedFd>,
         available: CapabilitySet,
         sealed: bool,
-    ) -> io::Result<Launcher> {
-        Ok(Launcher {
+    ) -> Launcher {
+        Launcher {
             host,
             device_program,
             available,
             sealed,
-            pid_namespace: File::open("/proc/self/ns/pid")?.into(),
-            astray: Cell::new(false),
-        })
+        }
     }
 
     /// In words, what of the spec cannot be; otherwise what its processes get.
@@ -148,7 +142,6 @@ impl Launcher {
     }
 
     fn clone(&self, plan: &Plan, directory: Option<&OwnedFd>) -> io::Result<Launched> {
-        self.come_home()?;
         let (report, child_report) = pipe()?;
         let (ends, streams) = streams(&plan.spec, child_report)?;
         let flags = container::clone_flags(plan.spec.network);
@@ -167,7 +160,6 @@ impl Launcher {
 
     /// Clones a process that joins the container whose first process is `first`, our child.
     pub(super) fn join(&self, plan: &Plan, first: i32, exec: &ExecSpec) -> io::Result<Joined> {
-        self.come_home()?;
         let (output, child_output) = pipe()?;
         let (report, child_report) = pipe()?;
         let first = Pid::from_raw(first).ok_or(io::ErrorKind::NotFound)?;
@@ -181,48 +173,18 @@ impl Launcher {
             stdout: child_output.try_clone()?,
             stderr: child_output,
             report: child_report,
-            extra: Some(first.try_clone()?),
+            extra: Some(first),
         };
-        // Only for our children: the one that is born now, and none after it.
-        enter_pid_namespace(first.as_fd())?;
-        self.astray.set(true);
         // SAFETY: start-up made sure that there is one thread, and nothing here starts another.
-        let cloned = unsafe { sys::clone3(0, directory.as_ref().map(AsFd::as_fd)) };
-        if let Ok(Cloned::Child) = cloned {
-            exec::run(&self.host, plan, exec, &streams);
-        }
-        if let Err(error) = self.come_home() {
-            eprintln!("{error}");
-        }
-        match cloned? {
-            Cloned::Parent(pid) => Ok(Joined {
-                pid,
+        match unsafe { sys::clone3(0, directory.as_ref().map(AsFd::as_fd)) }? {
+            Cloned::Child => exec::run(&self.host, plan, exec, &streams),
+            Cloned::Parent(helper) => Ok(Joined {
+                helper,
                 output,
                 report,
             }),
-            Cloned::Child => unreachable!("the child has become a program"),
         }
     }
-
-    /// Makes sure that children are born in our own PID namespace.
-    fn come_home(&self) -> io::Result<()> {
-        if self.astray.get() {
-            enter_pid_namespace(self.pid_namespace.as_fd()).map_err(|error| {
-                io::Error::other(format!(
-                    "cannot return to the host's PID namespace: {error}"
-                ))
-            })?;
-            self.astray.set(false);
-        }
-        Ok(())
-    }
-}
-
-/// Where the children of this process are born; `namespace` is one, or a process in it.
-fn enter_pid_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: takes no pointers.
-    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWPID) })?;
-    Ok(())
 }
 
 /// Both ends of what a container asked for.

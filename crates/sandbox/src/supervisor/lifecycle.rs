@@ -216,9 +216,10 @@ impl Server {
                 return;
             }
             // Others are orphans of something else, which we only bury.
-            if let Some(number) = self.by_pid.remove(&pid) {
+            let known = self.by_pid.remove(&pid);
+            if let Some(number) = known.or_else(|| self.find_program(pid)) {
                 match self.execs.contains_key(&number) {
-                    true => self.exec_ended(number, status),
+                    true => self.exec_child_ended(number, pid, status),
                     false => self.ended(number, status),
                 }
             }
@@ -228,6 +229,7 @@ impl Server {
     fn ended(&mut self, number: u64, status: i32) {
         self.read_report(number);
         self.take_console(number);
+        self.end_helpers(number);
         let Some(container) = self.containers.get_mut(&number) else {
             return;
         };
