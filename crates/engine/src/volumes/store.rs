@@ -265,12 +265,9 @@ impl Store {
     ) -> Result<(), VolumeError> {
         let volume = &claim.0.volume;
         let uses = lock(&claim.0.busy);
-        let mounts = uses.mounted_for.is_empty();
-        if mounts {
-            device::mount(volume)?;
-        }
+        device::mount(volume)?;
         let filled = super::copy::fill(lower, target, &volume.mountpoint, &self.paths.empty());
-        if mounts {
+        if uses.mounted_for.is_empty() && !volume.options.is_empty() {
             device::unmount(&volume.mountpoint).map_err(io_error(&volume.mountpoint))?;
         }
         filled.map_err(|source| VolumeError::Copy {
@@ -291,9 +288,8 @@ impl Store {
         let entry = lock(&self.index).entries.get(&mount.name).cloned();
         let entry = entry.ok_or_else(|| VolumeError::NotFound(mount.name.clone()))?;
         let mut uses = lock(&entry.busy);
-        if uses.mounted_for.is_empty() {
-            device::mount(&entry.volume)?;
-        }
+        // Also when others run with it: a container that was adopted has its own mount, but the host may not.
+        device::mount(&entry.volume)?;
         uses.mounted_for.insert(container.into());
         self.emit(event(&mount.name, "mount", Some(container)));
         if mount.subpath.is_empty() {

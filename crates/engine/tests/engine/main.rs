@@ -4,6 +4,8 @@
 mod create;
 mod health;
 mod life;
+mod options;
+mod pulls;
 mod restart;
 mod secrets;
 mod support;
