@@ -216,3 +216,75 @@ impl Journal for TreeJournal {
         self.0.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::ProbeResult;
+
+    fn last(status: HealthStatus, failing_streak: u64, exit_code: i32, output: &str) -> Health {
+        let result = ProbeResult {
+            start: 1,
+            end: 2,
+            exit_code,
+            output: output.into(),
+        };
+        let seen = engine::Health {
+            status,
+            failing_streak,
+            log: [result].into(),
+        };
+        let probe = Probe {
+            args: vec![],
+            config: engine::HealthConfig::default(),
+        };
+        health(&probe, &seen)
+    }
+
+    #[test]
+    fn a_check_is_told_in_words() {
+        use HealthStatus::{Healthy, Starting, Unhealthy};
+        let starting = |text: &str| Health::Starting(text.into());
+        let cases = [
+            (last(Starting, 0, 0, ""), starting("")),
+            (
+                last(Starting, 2, 7, "\n curl: (7) refused\nmore"),
+                starting("health check 2/3 failed: curl: (7) refused"),
+            ),
+            (
+                last(Starting, 0, 1, ""),
+                starting("health check failed in the start period"),
+            ),
+            (last(Healthy, 1, 1, "no"), Health::Healthy),
+            (
+                last(Unhealthy, 3, 1, ""),
+                Health::Unhealthy("health check 3/3 failed".into()),
+            ),
+        ];
+        for (told, expected) in cases {
+            assert_eq!(told, expected);
+        }
+        let Health::Starting(long) = last(Starting, 1, 1, &"ä".repeat(100)) else {
+            panic!("it is starting");
+        };
+        assert!(long.len() <= SHOWN_OUTPUT + 30, "{long}");
+    }
+
+    #[test]
+    fn an_unhealthy_end_has_its_cause() {
+        let mut state = State {
+            exit_code: 137,
+            health: Some(engine::Health {
+                status: HealthStatus::Unhealthy,
+                ..engine::Health::default()
+            }),
+            ..State::default()
+        };
+        assert_eq!(exit(&state).error, UNHEALTHY);
+        state.error = "another cause".into();
+        assert_eq!(exit(&state).error, "another cause");
+        state.health = None;
+        state.error.clear();
+        assert_eq!(exit(&state).error, "");
+    }
+}

@@ -9,6 +9,7 @@ use api_types::system::{
 use async_trait::async_trait;
 use engine::host;
 use model::NodeDescription;
+use model::task::GenericResource;
 use nix::sys::utsname::uname;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -125,10 +126,10 @@ impl api::backend::Host for Host {
             id: self.id.clone(),
             driver: "overlay2".into(),
             plugins: PluginsInfo {
-                volume: Vec::new(),
+                volume: vec![engine::LOCAL_DRIVER.into()],
                 network: vec!["host".into(), "null".into()],
                 authorization: None,
-                log: vec!["json-file".into()],
+                log: vec!["json-file".into(), "local".into()],
             },
             memory_limit: true,
             cpu_cfs_period: true,
@@ -181,6 +182,10 @@ impl api::backend::Host for Host {
             ],
             ..Default::default()
         }
+    }
+
+    fn generic_resources(&self) -> Vec<GenericResource> {
+        self.config.generic_resources.clone()
     }
 
     fn version(&self) -> VersionInfo {
