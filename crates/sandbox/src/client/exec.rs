@@ -70,7 +70,8 @@ impl Supervisor {
 
     /// Runs a program in a container that runs, with the namespaces, cgroup, capabilities and filter
     /// of the container. Returns when it has been executed; giving up before that kills it. The
-    /// container's end ends it, and so does the end of this connection.
+    /// container's end ends it, and so does the end of this connection. A seccomp profile that forbids
+    /// `clone` forbids this, too.
     pub async fn start_exec(
         &self,
         container_id: &str,

@@ -69,6 +69,9 @@ fn join(
         ));
     }
     let env = environment(&spec.env, &exec.env);
+    // Before the container's filter is in force, which may forbid it.
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let (known, tell) = pipe.context(|| "cannot make a pipe")?;
     let program = Program {
         args: &exec.args,
         env: &env,
@@ -82,9 +85,9 @@ fn join(
         } else {
             &exec.user
         },
-        birth: Birth::Sibling,
+        birth: Birth::Sibling(known, tell),
     };
-    process::become_program(host, plan, &program, given)
+    process::become_program(host, plan, program, given)
 }
 
 /// The container's, with those of the request in place of the same names.

@@ -131,7 +131,7 @@ fn set_up_and_exec(host: &Host, plan: &Plan, given: &mut Given) -> Result<Infall
         user: &spec.user,
         birth: init.as_ref().map_or(Birth::Here, Birth::Init),
     };
-    process::become_program(host, plan, &program, given)
+    process::become_program(host, plan, program, given)
 }
 
 fn enter_cgroups(host: &Host, plan: &Plan, devices: &[Node]) -> Result<(), SetupError> {

@@ -59,8 +59,9 @@ pub(super) enum Birth<'a> {
     Here,
     /// A child of an init, which this one becomes; its executable.
     Init(&'a OwnedFd),
-    /// One that is born now in the PID namespace for this one's children, a child of the supervisor.
-    Sibling,
+    /// One that is born now in the PID namespace for this one's children, a child of the supervisor; with
+    /// a pipe, whose ends are for it and for this one.
+    Sibling(OwnedFd, OwnedFd),
 }
 
 /// The whole life of a child. It must not return into the supervisor's code, nor unwind into it.
@@ -172,7 +173,7 @@ pub(super) fn reset_signals() -> io::Result<()> {
 pub(super) fn become_program(
     host: &Host,
     plan: &Plan,
-    program: &Program<'_>,
+    program: Program<'_>,
     given: &mut Given,
 ) -> Result<Infallible, SetupError> {
     let spec = &plan.spec;
@@ -193,8 +194,8 @@ pub(super) fn become_program(
         .context(|| "the supervisor does not listen")?;
     match program.birth {
         Birth::Here => labels::apply(spec)?,
-        Birth::Sibling => {
-            be_born(&mut given.report)?;
+        Birth::Sibling(known, tell) => {
+            be_born(known, tell, &mut given.report)?;
             labels::apply(spec)?;
         }
         Birth::Init(executable) => {
@@ -208,9 +209,7 @@ pub(super) fn become_program(
 /// Returns in a new process, and never in this one. It was not born before it has but the container's
 /// rights and root: those of its PID namespace see it from now on. It lives only if the supervisor
 /// knows of it.
-fn be_born(report: &mut File) -> Result<(), SetupError> {
-    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
-    let (known, tell) = pipe.context(|| "cannot make a pipe")?;
+fn be_born(known: OwnedFd, tell: OwnedFd, report: &mut File) -> Result<(), SetupError> {
     // SAFETY: this process is a copy of the supervisor, which has one thread.
     let cloned = unsafe { sys::clone_sibling() };
     match cloned.context(|| "cannot make a process in the container (has it ended?)")? {
