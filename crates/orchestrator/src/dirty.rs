@@ -31,12 +31,13 @@ pub(crate) fn services(view: &Store, dirty: &Dirty) -> BTreeSet<ServiceId> {
 
 /// Whether `task` must be replaced for `service`'s spec: swarmkit's `IsTaskDirty`.
 ///
-/// Equal spec versions are equal specs. A change of nothing but the placement keeps a task whose node
-/// satisfies the new constraints. Everything else in the template counts, and so does the endpoint.
+/// Equal spec versions are equal specs. A change of nothing but the placement keeps a task that is on a node which
+/// satisfies the new constraints; one that only has to go there would be placed by the old ones. Everything else in the template counts, and so does the endpoint.
 pub fn is_dirty(service: &Service, task: &Task, node: Option<&Node>) -> bool {
     match difference(service, task) {
         Difference::None => false,
         Difference::Placement => {
+            let node = node.filter(|_| task.placed_on().is_some());
             !node.is_some_and(|node| satisfies_constraints(&service.spec.task, node))
         }
         Difference::Whole => true,

@@ -120,7 +120,7 @@ impl<'a> Plan<'a> {
                 let difference = differences
                     .entry(task.spec_version)
                     .or_insert_with(|| difference(service, task));
-                let node = task.node.as_ref().and_then(|id| view.node(id));
+                let node = task.placed_on().and_then(|id| view.node(id));
                 Member {
                     id: task.id.clone(),
                     desired: task.desired,

@@ -199,3 +199,18 @@ fn a_stopped_service_has_no_tasks() {
     world.update(|s| s.stopped = None);
     world.check("n1:running n2:running n3:running n4:running");
 }
+
+#[test]
+fn a_task_that_waits_for_its_node_gets_the_new_constraints() {
+    let mut world = World::with_nodes(&["n1 mem:1"]);
+    world.create_as("s", Mode::Global, |s| {
+        reserve(s, 5, &[]);
+        constraints(s, &["node.labels.zone!=b"]);
+    });
+    world.check("n1:pending(running)");
+    world.update(|s| constraints(s, &["node.labels.zone!=c"]));
+    world.label("n1", "zone=b");
+    world.describe("n1", "mem:10");
+    world.pass(60 * SECOND);
+    assert_eq!(world.running(), 1, "{}", world.show());
+}

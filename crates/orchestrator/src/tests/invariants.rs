@@ -82,20 +82,27 @@ impl Invariants {
     /// slots are out.
     pub(super) fn decided(store: &Store, changes: &[Change]) {
         for service in store.services() {
+            // A rollback that ends in this decision leaves marked tasks to the update configuration.
             let rollback = service.update_status.as_ref().map(|s| s.state)
                 == Some(UpdateState::RollbackStarted);
-            let config = if rollback {
-                service.spec.rollback_config()
-            } else {
-                service.spec.update_config()
+            let ends = changes.iter().any(
+                |change| matches!(change, Change::SetUpdateStatus { id, .. } if *id == service.id),
+            );
+            let of_update = service.spec.update_config().parallelism;
+            let of_rollback = service.spec.rollback_config().parallelism;
+            let parallelism = match (rollback, ends) {
+                (false, _) => of_update,
+                (true, false) => of_rollback,
+                (true, true) if of_update == 0 || of_rollback == 0 => 0,
+                (true, true) => of_update.max(of_rollback),
             };
-            if service.spec.mode.is_job() || config.parallelism == 0 {
+            if service.spec.mode.is_job() || parallelism == 0 {
                 continue;
             }
             let after = After::of(store, &service.id, changes);
             if after.taken_out > 0 {
                 assert!(
-                    after.out <= config.parallelism as usize,
+                    after.out <= parallelism as usize,
                     "{} are out of {}: {changes:#?}",
                     after.out,
                     service.id
