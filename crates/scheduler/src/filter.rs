@@ -228,7 +228,7 @@ impl<'a> Demand<'a> {
 
     fn runs_on(&self, node: &Node) -> bool {
         let has = node.description.as_ref().map(|d| &d.platform);
-        let suits = |wanted| has.is_some_and(|has| runs_on(wanted, has));
+        let suits = |wanted: &Platform| has.is_some_and(|has| wanted.runs_on(has));
         self.platforms.is_empty() || self.platforms.iter().any(suits)
     }
 
@@ -261,23 +261,4 @@ pub(crate) fn needs_privileges(spec: &TaskSpec) -> bool {
 
 fn is_nothing(asked: &GenericResource) -> bool {
     matches!(asked.value, model::task::GenericValue::Discrete(n) if n <= 0)
-}
-
-/// Whether an image for `wanted` runs on `has`; what is empty in `wanted` does not matter.
-fn runs_on(wanted: &Platform, has: &Platform) -> bool {
-    let same = |wanted: &str, has: &str| wanted.is_empty() || wanted == has;
-    same(&wanted.os, &has.os)
-        && same(
-            architecture(&wanted.architecture),
-            architecture(&has.architecture),
-        )
-}
-
-/// The name that images use for an architecture; nodes use uname's.
-fn architecture(name: &str) -> &str {
-    match name {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

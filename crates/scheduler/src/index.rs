@@ -49,7 +49,8 @@ pub(crate) struct Index {
     shapes: HashMap<String, Arc<Shape>>,
     /// The generation of the classes that they are of.
     shapes_of: u64,
-    /// Hosts that this decision has changed, as they were before.
+    /// Hosts that the last decision has changed, as they were before. It is expected to be applied: then the store
+    /// says the same of them as is counted here already.
     changed: HashMap<HostNo, Usage>,
     /// Generic resources in use, of hosts where this decision gave some.
     generic: HashMap<HostNo, GenericUse>,
@@ -68,15 +69,20 @@ impl Index {
         match touched.and_then(|seen| view.nodes_touched_since(seen)) {
             Some(touched) => {
                 let (mut known, mut new) = (Vec::new(), Vec::new());
-                for id in touched {
+                for (id, itself) in touched {
                     match self.find(id) {
-                        Some(no) => known.push(no),
+                        // What it takes is read again in any case.
+                        Some(no) => known.push((no, !itself)),
                         None => new.push(id),
                     }
                 }
                 known.sort_unstable();
-                known.dedup();
-                known.into_iter().for_each(|no| self.refresh(view, no));
+                known.dedup_by_key(|(no, _)| *no);
+                for (no, is_same) in known {
+                    self.changed.remove(&no);
+                    self.refresh(view, no, is_same);
+                }
+                self.forget_decision();
                 new.into_iter().for_each(|id| self.look_for(view, id));
             }
             None => self.rebuild(view, labels.cloned().collect()),
@@ -104,13 +110,15 @@ impl Index {
         }
     }
 
-    fn refresh(&mut self, view: &Store, no: HostNo) {
+    /// `is_same` when only what is placed on it has changed.
+    fn refresh(&mut self, view: &Store, no: HostNo, is_same: bool) {
         let Some(host) = self.host(no) else { return };
-        let known = host.node.clone();
-        match view.node(&known.id) {
-            Some(node) if Arc::ptr_eq(&known, node) => {
-                self.set_usage(no, view.node_usage(&known.id));
-            }
+        let id = &host.node.id;
+        if is_same {
+            let usage = view.node_usage(id);
+            return self.set_usage(no, usage);
+        }
+        match view.node(id) {
             Some(node) => {
                 self.remove(no);
                 self.insert(view, node);
@@ -205,8 +213,8 @@ impl Index {
         in_use.add(given);
     }
 
-    /// Ends a decision: only what is applied counts, and that is seen in the store.
-    pub(crate) fn forget_decision(&mut self) {
+    /// Takes back what the last decision has counted and the store does not know of.
+    fn forget_decision(&mut self) {
         self.generic.clear();
         for (no, before) in std::mem::take(&mut self.changed) {
             self.set_usage(no, before);

@@ -115,7 +115,6 @@ impl Scheduler {
             placer.place(group);
         }
         decision.changes = placer.changes;
-        self.index.forget_decision();
         decision
     }
 

@@ -156,8 +156,8 @@ impl Store {
         active.map(|(node, count)| (node, *count))
     }
     /// Nodes of which something changed after `index` that placement depends on: the object itself, or what is
-    /// placed there. A node may come more than once. Absent when that is not known any more, or not yet.
-    pub fn nodes_touched_since(&self, index: u64) -> Option<impl Iterator<Item = &NodeId>> {
+    /// placed there; with each comes whether it was the object. A node may come more than once. Absent when that is not known any more, or not yet.
+    pub fn nodes_touched_since(&self, index: u64) -> Option<impl Iterator<Item = (&NodeId, bool)>> {
         self.touched.since(index).filter(|_| index <= self.index)
     }
     /// Nodes where tasks of this service and spec version failed, with times as in [`Store::failures_on`].

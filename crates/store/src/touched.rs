@@ -13,7 +13,8 @@ pub const MAX_TOUCHED: usize = 65_536;
 pub(crate) struct Touched {
     /// What happened after this index is here.
     after: u64,
-    ring: VecDeque<(u64, NodeId)>,
+    /// Index, node, and whether the node itself changed.
+    ring: VecDeque<(u64, NodeId, bool)>,
 }
 
 impl Touched {
@@ -27,39 +28,41 @@ impl Touched {
 
     pub(crate) fn note(&mut self, index: u64, event: &Event) {
         match event {
-            Event::Node { id, .. } => self.push(index, id),
+            Event::Node { id, .. } => self.push(index, id, true),
             Event::Task { old, new, .. } => {
                 let (before, after) = (load(old.as_ref()), load(new.as_ref()));
-                if before != after {
-                    for (node, _) in before.into_iter().chain(after) {
-                        self.push(index, node);
-                    }
+                if before == after {
+                    return;
+                }
+                if let Some((node, _)) = before {
+                    self.push(index, node, false);
+                }
+                if let Some((node, _)) = after
+                    && before.is_none_or(|(other, _)| other != node)
+                {
+                    self.push(index, node, false);
                 }
             }
             Event::Cluster { .. } | Event::Service { .. } | Event::Payload { .. } => {}
         }
     }
 
-    fn push(&mut self, index: u64, node: &NodeId) {
-        if self
-            .ring
-            .back()
-            .is_some_and(|last| *last == (index, node.clone()))
-        {
-            return;
-        }
-        self.ring.push_back((index, node.clone()));
+    fn push(&mut self, index: u64, node: &NodeId, itself: bool) {
+        self.ring.push_back((index, node.clone(), itself));
         if self.ring.len() > MAX_TOUCHED
-            && let Some((lost, _)) = self.ring.pop_front()
+            && let Some((lost, ..)) = self.ring.pop_front()
         {
             self.after = lost;
         }
     }
 
     /// Absent when not all of it is known any more.
-    pub(crate) fn since(&self, index: u64) -> Option<impl Iterator<Item = &NodeId>> {
-        let begin = self.ring.partition_point(|(at, _)| *at <= index);
-        (index >= self.after).then(|| self.ring.range(begin..).map(|(_, node)| node))
+    pub(crate) fn since(&self, index: u64) -> Option<impl Iterator<Item = (&NodeId, bool)>> {
+        let begin = self.ring.partition_point(|(at, ..)| *at <= index);
+        (index >= self.after).then(|| {
+            let touched = self.ring.range(begin..);
+            touched.map(|(_, node, itself)| (node, *itself))
+        })
     }
 }
 

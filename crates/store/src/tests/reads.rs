@@ -224,19 +224,24 @@ fn nodes_are_touched_by_what_placement_depends_on() {
     let begin = lab.store.index();
     let touched = |lab: &Lab, index| -> Option<Vec<String>> {
         let nodes = lab.store.nodes_touched_since(index)?;
-        Some(nodes.map(ToString::to_string).collect())
+        Some(
+            nodes
+                .map(|(node, itself)| format!("{node} {itself}"))
+                .collect(),
+        )
     };
     lab.pending("t");
     assert_eq!(touched(&lab, begin), Some(vec![]));
     lab.must([assign("t", "n1")]);
     let assigned = lab.store.index();
     lab.must([set_state("t", TaskState::Running)]);
-    assert_eq!(touched(&lab, begin), Some(vec!["n1".into()]));
+    assert_eq!(touched(&lab, begin), Some(vec!["n1 false".into()]));
     assert_eq!(touched(&lab, assigned), Some(vec![]));
     lab.must([set_desired("t", DesiredState::Shutdown)]);
     lab.must([set_state("t", TaskState::Shutdown)]);
     lab.change_node("n2", Availability::Drain, NodeState::Ready);
-    let all = Some(vec!["n1".into(), "n1".into(), "n2".into()]);
+    let all = ["n1 false", "n1 false", "n2 true"];
+    let all = Some(all.map(String::from).into());
     assert_eq!(touched(&lab, assigned), all);
     assert_eq!(touched(&lab, lab.store.index() + 1), None, "not known yet");
     let restored = Store::restore(lab.store.snapshot());
@@ -247,10 +252,8 @@ fn nodes_are_touched_by_what_placement_depends_on() {
         lab.change_node("n1", Availability::Active, state);
     }
     assert_eq!(touched(&lab, assigned), None, "not known any more");
-    assert_eq!(
-        touched(&lab, lab.store.index() - 1),
-        Some(vec!["n1".into()])
-    );
+    let last = Some(vec!["n1 true".into(), "n1 true".into()]);
+    assert_eq!(touched(&lab, lab.store.index() - 1), last);
 }
 
 #[track_caller]
