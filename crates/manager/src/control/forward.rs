@@ -22,9 +22,6 @@ pub(crate) const LEADER_WAIT: Duration = Duration::from_secs(20);
 /// How long a request waits while nobody leads at all. An election takes about a second, so this many mean that
 /// too few managers are there.
 const QUORUM_WAIT: Duration = Duration::from_secs(5);
-/// How long a request waits when whoever led says that nobody does: it has lost its quorum. Those who have one elect
-/// within about a second; when they are cut off from here, or there are none, waiting longer helps nobody.
-const LOST_QUORUM_WAIT: Duration = Duration::from_secs(3);
 /// Pause before the leader is asked again, unless the leader changes before.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -94,7 +91,6 @@ impl LeaderChannel {
                 return Err(ControlError::Unavailable(halted.to_string()));
             }
             let has_leader = known.i_lead || self.other_leader(&known).is_some();
-            quorum.led |= known.i_lead;
             let outcome = tokio::select! {
                 outcome = self.attempt(&known, &attempt) => outcome,
                 () = other_leader(&mut leadership, &known) => Err(Failed::Again("the leader changed".into())),
@@ -163,33 +159,25 @@ impl LeaderChannel {
     }
 }
 
-/// Since when there is no leader, as far as a request has found out.
+/// Since when there is no leader, as far as a request has found out: nobody is known to lead, or whoever is says that
+/// it has lost its quorum, which is no silence and so would be asked again for ever.
 #[derive(Default)]
 struct Quorum {
-    /// This manager led, or whoever it asked did, when the request was made.
-    led: bool,
-    /// Attempts in between that do not reach a leader do not begin the wait anew.
     lost_at: Option<Instant>,
 }
 
 impl Quorum {
     fn note(&mut self, had_leader: bool, says_nobody: bool) {
         if says_nobody {
-            self.led |= had_leader;
             self.lost_at.get_or_insert_with(Instant::now);
-        } else if had_leader && !self.led {
+        } else if had_leader {
             self.lost_at = None;
         }
     }
 
     /// When waiting makes no sense any more.
     fn until(&self) -> Option<Instant> {
-        let wait = if self.led {
-            LOST_QUORUM_WAIT
-        } else {
-            QUORUM_WAIT
-        };
-        self.lost_at.map(|at| at + wait)
+        self.lost_at.map(|at| at + QUORUM_WAIT)
     }
 }
 

@@ -166,3 +166,64 @@ fn select_tasks(view: &Store, selector: &TaskSelector) -> Result<Vec<Arc<Task>>,
     tasks.dedup_by(|a, b| a.id == b.id);
     Ok(tasks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Change, DesiredState, NewTask, Proposal, ServiceSpec, TaskState, TaskStatus};
+    use std::time::Duration;
+
+    fn apply(store: &mut Store, changes: Vec<Change>) {
+        let proposal = Proposal {
+            request: None,
+            at: Timestamp(0),
+            changes,
+        };
+        let applied = store.apply(store.index() + 1, &[proposal]);
+        assert_eq!(applied.outcomes, [Ok(())]);
+    }
+
+    #[test]
+    fn a_task_that_waits_says_why_and_the_state_does_not_keep_it() {
+        let mut store = Store::new();
+        let spec = Arc::new(ServiceSpec {
+            name: "web".into(),
+            ..ServiceSpec::default()
+        });
+        let (id, service) = (model::TaskId::from("t"), ServiceId::from("s"));
+        let create = Change::CreateService {
+            id: service.clone(),
+            spec,
+        };
+        apply(&mut store, vec![create]);
+        let task = NewTask {
+            id: id.clone(),
+            service,
+            spec_version: 1,
+            slot: 1,
+            node: None,
+            desired: DesiredState::Ready,
+            start_after: Some(Timestamp(0) + Duration::from_secs(40)),
+            restarts: vec![Timestamp(0); 6],
+        };
+        let pending = TaskStatus::new(TaskState::Pending, Timestamp(0), "pending task scheduling");
+        let status = Change::SetTaskStatus {
+            id: id.clone(),
+            status: pending,
+        };
+        apply(&mut store, vec![Change::CreateTask(task), status]);
+        let managers = Managers {
+            leader: None,
+            reachable: vec![],
+        };
+        let query = Query::Tasks(TaskSelector::Id(id.clone()));
+        let error = |seconds| {
+            let now = Timestamp(0) + Duration::from_secs(seconds);
+            let found = answer(&store, &managers, now, &query).unwrap();
+            found.tasks[0].task.status.error.clone()
+        };
+        assert!(error(10).contains("waits 30s"), "{}", error(10));
+        assert_eq!(error(50), "", "its time has come");
+        assert_eq!(store.task(&id).unwrap().status.error, "");
+    }
+}

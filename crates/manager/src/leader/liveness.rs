@@ -22,8 +22,10 @@ struct Deadline {
 enum Cause {
     /// Nothing came in on its session.
     Silence,
-    /// It has not found the new leader.
+    /// It was there under the last leader, and has not found the new one.
     NewLeader,
+    /// It was not there under the last leader either.
+    Unseen,
     /// Its session ended with a sign.
     Restart,
     /// It was silent with most of the others, and was given more time.
@@ -34,7 +36,7 @@ impl Cause {
     fn message(self) -> &'static str {
         match self {
             Cause::Silence => "heartbeat failure",
-            Cause::NewLeader => "heartbeat failure after a change of leader",
+            Cause::NewLeader | Cause::Unseen => "heartbeat failure after a change of leader",
             Cause::Restart => "the daemon did not come back",
             Cause::MassLoss => "heartbeat failure, with most of the nodes",
         }
@@ -48,11 +50,15 @@ impl Liveness {
     /// After a change of leader every node that was not down is given time to find the new one.
     pub(super) fn start(&mut self, now: Timestamp, view: &Store, limits: &Limits) {
         let at = now + limits.new_leader_grace;
-        let cause = Cause::NewLeader;
-        let nodes = view.nodes().filter(|n| n.status.state != NodeState::Down);
-        self.deadlines = nodes
-            .map(|n| (n.id.clone(), Deadline { at, cause }))
-            .collect();
+        let nodes = view.nodes().filter_map(|node| {
+            let cause = match node.status.state {
+                NodeState::Down => return None,
+                NodeState::Unknown => Cause::Unseen,
+                NodeState::Ready | NodeState::Disconnected => Cause::NewLeader,
+            };
+            Some((node.id.clone(), Deadline { at, cause }))
+        });
+        self.deadlines = nodes.collect();
     }
 
     pub(super) fn due(&self) -> Option<Timestamp> {

@@ -126,13 +126,14 @@ impl LogBroker {
         self.lock().open.remove(&subscription);
     }
 
-    /// Whether nothing will come any more: the node has not begun to send, and its session is not the one that was
-    /// asked, or its time is up.
+    /// Whether nothing will come any more: the node's session is not the one that was asked (an agent ends its streams
+    /// with the session, and a host that is dead ends nothing), or it has not begun to send in time.
     pub(super) fn is_lost(&self, subscription: u64, overdue: bool) -> bool {
         let inner = self.lock();
         let open = inner.open.get(&subscription);
         open.is_none_or(|open| {
-            !open.began && (overdue || self.sessions.of_node(&open.node) != Some(open.session))
+            let has_session = self.sessions.of_node(&open.node) == Some(open.session);
+            !has_session || (overdue && !open.began)
         })
     }
 
@@ -161,6 +162,10 @@ impl LogBroker {
         let gone = |_| Status::cancelled("nobody reads any more");
         let (mut next, mut broken) = (Some(first), None);
         while let Some(batch) = next {
+            if !self.lock().open.contains_key(&subscription) {
+                // The reader has given this stream up, and may read the same lines from another one.
+                return Ok(());
+            }
             let (lines, notices) = sort(node, &services, batch.frames);
             if !lines.is_empty() {
                 reader.send(FromNode::Lines(lines)).await.map_err(gone)?;

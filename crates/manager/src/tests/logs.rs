@@ -128,3 +128,135 @@ async fn following_takes_new_tasks_in_and_ends_with_its_reader() {
     drop(read);
     leader.swarm.shutdown().await;
 }
+
+/// Answers a question of somebody who follows with a line at `time`, and goes on publishing; what was asked.
+async fn follow(agent: &mut FakeAgent, time: i64) -> LogOptions {
+    loop {
+        let to_agent::Message::LogsStart(start) = agent.next().await else {
+            continue;
+        };
+        let line = |task: &String| {
+            let task = TaskId::from(task.as_str());
+            wire::logs::frame(
+                &task,
+                LogStream::Stdout,
+                Timestamp(time),
+                b"line\n".to_vec(),
+            )
+        };
+        let frames = LogFrames {
+            subscription: start.subscription,
+            frames: start.tasks.iter().map(line).collect(),
+        };
+        let mut client = DispatcherClient::new(agent.channel.clone());
+        let endless = futures_util::stream::iter([frames]).chain(futures_util::stream::pending());
+        tokio::spawn(async move { client.publish_logs(endless).await });
+        return start.options.unwrap().into();
+    }
+}
+
+async fn next_line(read: &mut crate::LogStream) -> (i64, String) {
+    let line = tokio::time::timeout(PATIENCE, read.next()).await.unwrap();
+    let line = line.unwrap().unwrap();
+    (line.time.0, String::from_utf8(line.data).unwrap())
+}
+
+/// A service of one task that runs on the agent.
+async fn one_task(node: &TestNode, agent: &mut FakeAgent) -> LogSelector {
+    let write = Write::CreateService(Arc::new(service("one", 1)));
+    let Written::Service(id) = node.swarm.write(write).await.unwrap() else {
+        panic!("no id")
+    };
+    while agent.tasks.is_empty() {
+        agent.next().await;
+    }
+    let sequence = agent.report_all().await;
+    while agent.reported < sequence {
+        agent.next().await;
+    }
+    LogSelector {
+        services: vec![id],
+        tasks: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_is_told_of_a_node_that_is_away_and_goes_on_when_it_is_back() {
+    let leader = TestNode::founder().await;
+    let membership = leader.swarm.membership().borrow().clone().unwrap();
+    let mut agent = FakeAgent::open(&membership.connector, &leader.addr()).await;
+    let selector = one_task(&leader, &mut agent).await;
+    let mut read = leader.swarm.logs(selector, options(true)).await.unwrap();
+    let asked = follow(&mut agent, 100).await;
+    assert_eq!((asked.tail, asked.since), (Some(7), None));
+    assert_eq!(next_line(&mut read).await, (100, "line\n".into()));
+    drop(agent);
+    let (_, notice) = next_line(&mut read).await;
+    let expected = format!("[starling] node {} is not available", membership.node);
+    assert!(notice.starts_with(&expected), "{notice}");
+    let mut agent = FakeAgent::open(&membership.connector, &leader.addr()).await;
+    let asked = follow(&mut agent, 200).await;
+    assert_eq!((asked.tail, asked.since), (None, Some(Timestamp(101))));
+    assert_eq!(next_line(&mut read).await, (200, "line\n".into()));
+    drop(read);
+    leader.swarm.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_daemon_restarts_is_waited_for() {
+    let leader = TestNode::founder().await;
+    let membership = leader.swarm.membership().borrow().clone().unwrap();
+    let mut agent = FakeAgent::open(&membership.connector, &leader.addr()).await;
+    let selector = one_task(&leader, &mut agent).await;
+    drop(agent);
+    let manager = leader.swarm.manager().unwrap();
+    let state = || manager.local(|view| view.nodes().next().unwrap().status.state);
+    let away = || async { (state() == model::NodeState::Disconnected).then_some(()) };
+    eventually("disconnected", away).await;
+    let read = leader.swarm.logs(selector, options(false)).await.unwrap();
+    let back = async {
+        let mut agent = FakeAgent::open(&membership.connector, &leader.addr()).await;
+        answer(&mut agent).await;
+    };
+    let (lines, ()) = tokio::join!(read.collect::<Vec<_>>(), back);
+    assert_eq!(lines.len(), 1, "one line and no notice: {lines:?}");
+    assert!(lines[0].is_ok(), "{lines:?}");
+    leader.swarm.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_go_on_when_the_leader_changes() {
+    let mut nodes = vec![TestNode::founder().await];
+    for _ in 0..2 {
+        let next = TestNode::joined(&nodes[0], Role::Manager).await;
+        nodes.push(next);
+    }
+    let worker = TestNode::joined(&nodes[0], Role::Worker).await;
+    let membership = worker.swarm.membership().borrow().clone().unwrap();
+    let mut agent = FakeAgent::open(&membership.connector, &nodes[0].addr()).await;
+    let selector = one_task(&nodes[0], &mut agent).await;
+    let at = eventually("a leader", async || nodes.iter().position(TestNode::leads)).await;
+    let dead = nodes.remove(at);
+    let mut read = nodes[0].swarm.logs(selector, options(true)).await.unwrap();
+    follow(&mut agent, 100).await;
+    assert_eq!(next_line(&mut read).await.0, 100);
+    dead.swarm.shutdown().await;
+    drop(agent);
+    let mut agent = FakeAgent::open(&membership.connector, &nodes[1].addr()).await;
+    let asked = follow(&mut agent, 200).await;
+    assert_eq!((asked.tail, asked.since), (None, Some(Timestamp(101))));
+    let resumed = async {
+        loop {
+            let (time, text) = next_line(&mut read).await;
+            if !text.starts_with("[starling]") {
+                return time;
+            }
+        }
+    };
+    assert_eq!(resumed.await, 200);
+    drop(read);
+    for node in nodes {
+        node.swarm.shutdown().await;
+    }
+    worker.swarm.shutdown().await;
+}

@@ -7,6 +7,7 @@ mod logs;
 mod place;
 mod promotion;
 mod roles;
+mod session;
 
 use crate::swarm::{Init, Join, Swarm, SwarmConfig, join_tokens};
 use model::control::{Query, Selector, Write, Written};

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::Store;
 
-type Slots = BTreeMap<(ServiceId, SlotKey), Arc<Task>>;
+/// By name, so that a plan is in the order that its reader expects; ids tell services with the same name apart.
+type Slots = BTreeMap<(Arc<str>, ServiceId, SlotKey), Arc<Task>>;
 
 /// What becomes of the slots of `before` in `after`, where everything has come to rest.
 pub(crate) fn compare(before: &Store, after: &Store) -> Plan {
@@ -55,7 +56,8 @@ fn slots(state: &Store, counts: impl Fn(&Task) -> bool) -> Slots {
         for (slot, tasks) in state.slots_of_service(service) {
             let mut newest_first = tasks.iter().rev();
             if let Some(task) = newest_first.find(|task| task.is_wanted() && counts(task)) {
-                slots.insert((service.clone(), slot), Arc::clone(task));
+                let name = Arc::clone(&task.service_name);
+                slots.insert((name, service.clone(), slot), Arc::clone(task));
             }
         }
     }
