@@ -29,25 +29,25 @@ pub(crate) struct Wanted<'a> {
     pub(crate) reference: &'a str,
     pub(crate) auth: Option<Auth>,
     /// For which service and spec; nobody else shares the answer.
-    pub(crate) asker: Option<(&'a ServiceId, &'a Arc<TaskSpec>)>,
+    pub(crate) asker: (&'a ServiceId, &'a Arc<TaskSpec>),
 }
 
 /// When registries were last asked, by reference and service.
 #[derive(Default)]
-pub(crate) struct Pulls(Mutex<BTreeMap<(String, Option<ServiceId>), Asked>>);
+pub(crate) struct Pulls(Mutex<BTreeMap<(String, ServiceId), Asked>>);
 
 struct Asked {
     at: Instant,
-    spec: Option<Arc<TaskSpec>>,
+    spec: Arc<TaskSpec>,
 }
 
 impl Pulls {
     fn asked_lately(&self, wanted: &Wanted<'_>) -> bool {
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let spec = wanted.asker.map(|(_, spec)| spec);
+        let (_, spec) = wanted.asker;
         asked
             .get(&wanted.key())
-            .is_some_and(|last| last.at.elapsed() < ASK_AGAIN && last.spec.as_ref() == spec)
+            .is_some_and(|last| last.at.elapsed() < ASK_AGAIN && last.spec == *spec)
     }
 
     fn asked_now(&self, wanted: &Wanted<'_>) {
@@ -57,16 +57,15 @@ impl Pulls {
         }
         let now = Asked {
             at: Instant::now(),
-            spec: wanted.asker.map(|(_, spec)| Arc::clone(spec)),
+            spec: Arc::clone(wanted.asker.1),
         };
         asked.insert(wanted.key(), now);
     }
 }
 
 impl Wanted<'_> {
-    fn key(&self) -> (String, Option<ServiceId>) {
-        let service = self.asker.map(|(service, _)| service.clone());
-        (self.reference.to_owned(), service)
+    fn key(&self) -> (String, ServiceId) {
+        (self.reference.to_owned(), self.asker.0.clone())
     }
 }
 
@@ -85,15 +84,6 @@ impl Engine {
     ///
     /// # Errors
     /// When it is not here and cannot be had; the text says both.
-    pub async fn ensure_image(&self, reference: &str) -> Result<Arc<ImageRecord>, ImageError> {
-        let wanted = Wanted {
-            reference,
-            auth: None,
-            asker: None,
-        };
-        self.pull_for(wanted, &|_| {}).await
-    }
-
     pub(crate) async fn pull_for(
         &self,
         wanted: Wanted<'_>,

@@ -153,7 +153,7 @@ impl Engine {
         let wanted = Wanted {
             reference: &config.image,
             auth: auth(task.registry_auth.as_ref())?,
-            asker: Some((&task.service, &task.spec)),
+            asker: (&task.service, &task.spec),
         };
         self.pull_for(wanted, say)
             .await
