@@ -226,7 +226,7 @@ fn apply(name: &str, mode: &Mode, change: &Change5) -> ServiceSpec {
 
 fn labelled(at: usize) -> Node {
     let mut node = node(&format!("n{at}"));
-    let even = (at % 2 == 0).to_string();
+    let even = at.is_multiple_of(2).to_string();
     node.spec.labels = Labels::from([("even".to_owned(), even)]);
     node
 }
