@@ -252,13 +252,11 @@ fn template() -> BoxedStrategy<Value> {
 /// A spec in the form in which it is echoed: what Go always prints is there.
 fn spec() -> BoxedStrategy<Value> {
     let modes = prop_oneof![
-        object(vec![field("Replicas", number(0..9))]).prop_map(|m| json!({"Replicated": m})),
+        number(0..9).prop_map(|n| json!({"Replicated": {"Replicas": n}})),
         Just(json!({"Global": {}})),
-        object(vec![
-            field("MaxConcurrent", number(1..9)),
-            field("TotalCompletions", number(1..9))
-        ])
-        .prop_map(|m| json!({"ReplicatedJob": m})),
+        (number(1..9), number(1..9)).prop_map(|(concurrent, total)| {
+            json!({"ReplicatedJob": {"MaxConcurrent": concurrent, "TotalCompletions": total}})
+        }),
         Just(json!({"GlobalJob": {}})),
     ];
     let additions = object(vec![

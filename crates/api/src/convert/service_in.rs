@@ -8,7 +8,8 @@ use api_types::service as json;
 use api_types::task as json_task;
 use model::Driver;
 use model::service::{
-    EndpointMode, EndpointSpec, FailureAction, Mode, ServiceSpec, UpdateConfig, UpdateOrder,
+    DEFAULT_REPLICAS, EndpointMode, EndpointSpec, FailureAction, Mode, ServiceSpec, UpdateConfig,
+    UpdateOrder,
 };
 use model::task::{
     GenericResource, GenericValue, HOST_NETWORK, HOST_NETWORK_ID, Limits, NetworkAttachment,
@@ -45,15 +46,21 @@ fn mode(mode: json::ServiceMode) -> Result<Mode, ApiError> {
         mode.replicated_job,
         mode.global_job,
     ) {
-        (None, None, None, None) => Ok(Mode::default()),
+        // The numbers are filled in, as in Docker: its command line cannot show a service without them.
+        (None, None, None, None) => Ok(Mode::Replicated {
+            replicas: Some(DEFAULT_REPLICAS),
+        }),
         (Some(replicated), None, None, None) => Ok(Mode::Replicated {
-            replicas: replicated.replicas,
+            replicas: Some(replicated.replicas.unwrap_or(DEFAULT_REPLICAS)),
         }),
         (None, Some(_), None, None) => Ok(Mode::Global),
-        (None, None, Some(job), None) => Ok(Mode::ReplicatedJob {
-            max_concurrent: job.max_concurrent,
-            total_completions: job.total_completions,
-        }),
+        (None, None, Some(job), None) => {
+            let concurrent = job.max_concurrent.unwrap_or(1);
+            Ok(Mode::ReplicatedJob {
+                max_concurrent: Some(concurrent),
+                total_completions: Some(job.total_completions.unwrap_or(concurrent)),
+            })
+        }
         (None, None, None, Some(_)) => Ok(Mode::GlobalJob),
         _ => Err(ApiError::bad_request("must specify only one service mode")),
     }
