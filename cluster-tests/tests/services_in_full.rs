@@ -845,7 +845,7 @@ fn stop_and_start(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
     host.cli(&["service", "start", "st"])?;
     let before = settled(api, "st", 2, LIMIT)?;
     let one = before[0]["ID"].as_str().context("no id")?;
-    host.cli(&["service", "restart", "--task", one, "st"])?;
+    host.cli(&["service", "restart", "--task", one])?;
     let after = eventually("one task is another", LIMIT, || {
         let now = ids(&settled(api, "st", 2, LIMIT)?);
         ensure!(!now.contains(one), "{}", summary(api, "st")?);
