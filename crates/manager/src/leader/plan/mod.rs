@@ -1,5 +1,5 @@
 //! What a write would lead to: the real loops on a copy of the state, with agents that do at once what they are told.
-//! Pure.
+//! Pure. Of nodes that are equally good, another one may be taken in the end: that depends on which agent is faster.
 
 mod agents;
 pub(super) mod compare;
@@ -11,6 +11,7 @@ use model::control::{ControlError, Write};
 use model::id::ID_BYTES;
 use model::plan::Plan;
 use model::{Change, IdSource, NodeId, Proposal, ServiceId, TaskId, Timestamp};
+use scheduler::Scheduler;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Dirty, Event, Store};
 
@@ -48,6 +49,7 @@ pub fn plan(
         ids,
         due: BTreeMap::new(),
         dirty: Dirty::everything(),
+        scheduler: Scheduler::default(),
         stirred: before.tasks().map(|task| task.id.clone()).collect(),
         state: &mut state,
     };
@@ -127,6 +129,7 @@ struct World<'a> {
     ids: Imagined,
     due: BTreeMap<ServiceId, Timestamp>,
     dirty: Dirty,
+    scheduler: Scheduler,
     /// Tasks that changed since the agents last looked.
     stirred: BTreeSet<TaskId>,
     state: &'a mut Store,
@@ -172,7 +175,14 @@ impl World<'_> {
             proposals,
             wake,
             postponed,
-        } = loops::decide(self.now, self.state, &mut self.ids, self.limits, &dirty);
+        } = loops::decide(
+            self.now,
+            self.state,
+            &mut self.ids,
+            self.limits,
+            &mut self.scheduler,
+            &dirty,
+        );
         self.due.extend(wake);
         self.dirty.services.extend(postponed);
         let mut changed = false;
