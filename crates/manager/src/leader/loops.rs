@@ -2,6 +2,7 @@
 
 use super::{Leader, Limits, Step};
 use model::{Change, IdSource, Proposal, ServiceId, Timestamp};
+use scheduler::Scheduler;
 use std::collections::BTreeMap;
 use store::{Dirty, Store};
 
@@ -16,12 +17,14 @@ pub(crate) struct Decided {
     pub(crate) postponed: Vec<ServiceId>,
 }
 
-/// Runs the loops over what is dirty.
+/// Runs the loops over what is dirty. `scheduler` is kept from one decision to the next: it need not look at every
+/// node each time.
 pub(crate) fn decide(
     now: Timestamp,
     view: &Store,
     ids: &mut dyn IdSource,
     limits: &Limits,
+    scheduler: &mut Scheduler,
     dirty: &Dirty,
 ) -> Decided {
     let mut context = orchestrator::Context {
@@ -44,7 +47,7 @@ pub(crate) fn decide(
         now,
         limits: &limits.scheduler,
     };
-    let placed = scheduler::reconcile(&mut context, view, dirty);
+    let placed = scheduler.reconcile(&mut context, view, dirty);
     postponed.extend(placed.postponed);
     proposals.push(placed.changes);
     proposals.retain(|changes| !changes.is_empty());
@@ -85,7 +88,14 @@ impl Leader {
         if dirty.everything {
             self.due.clear();
         }
-        let decided = decide(step.now, step.view, step.ids, &self.limits, &dirty);
+        let decided = decide(
+            step.now,
+            step.view,
+            step.ids,
+            &self.limits,
+            &mut self.scheduler,
+            &dirty,
+        );
         self.due.extend(decided.wake);
         self.dirty.services.extend(decided.postponed);
         for changes in decided.proposals {

@@ -23,6 +23,7 @@ pub use plan::{MAX_ROUNDS, plan};
 pub use rebalance::{LOOK_AGAIN, MOVES_AT_ONCE};
 
 use model::{IdSource, NodeId, Proposal, ServiceId, Timestamp};
+use scheduler::Scheduler;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Dirty, Store};
 
@@ -33,6 +34,8 @@ pub struct Leader {
     next_token: u64,
     /// What the loops have to look at.
     dirty: Dirty,
+    /// What it remembers is of the state that this leader saw: each leadership begins with a new one.
+    scheduler: Scheduler,
     /// The loops' proposals under way.
     deciding: BTreeSet<ProposalToken>,
     /// When something is due for a service though nothing happens.
@@ -60,6 +63,7 @@ impl Leader {
             leading: false,
             next_token: 0,
             dirty: Dirty::default(),
+            scheduler: Scheduler::default(),
             deciding: BTreeSet::new(),
             due: BTreeMap::new(),
             rebalance: rebalance::Rebalance::default(),
@@ -148,6 +152,7 @@ impl Leader {
     fn become_leader(&mut self, step: &mut Step<'_>) {
         self.leading = true;
         self.dirty = Dirty::everything();
+        self.scheduler = Scheduler::default();
         self.deciding.clear();
         self.due.clear();
         self.rebalance.wait(step.now, self.limits.rebalance_quiet);
@@ -159,6 +164,7 @@ impl Leader {
     /// Whatever is under way may have been committed or not: say so to whoever waits, and forget it.
     fn lose_leadership(&mut self, step: &mut Step<'_>) {
         self.leading = false;
+        self.scheduler = Scheduler::default();
         self.deciding.clear();
         self.requests.abandon(&mut step.out);
         for (node, session) in std::mem::take(&mut self.sessions) {
