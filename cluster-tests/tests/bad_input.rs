@@ -310,7 +310,6 @@ fn not_built_yet(api: &Api) -> Result<()> {
     let valid = || Service::named("later").replicas(0);
     let container = "/TaskTemplate/ContainerSpec";
     let cases = [
-        (valid().with("/Mode", json!({"Global": {}})), "global"),
         (
             valid().with(
                 "/EndpointSpec",
@@ -319,15 +318,15 @@ fn not_built_yet(api: &Api) -> Result<()> {
             "port",
         ),
         (
-            valid().with(
-                &format!("{container}/Healthcheck"),
-                json!({"Test": ["CMD", "true"]}),
-            ),
-            "health",
+            valid().with("/TaskTemplate/LogDriver", json!({"Name": "syslog"})),
+            "syslog",
         ),
         (
-            valid().with(&format!("{container}/Init"), json!(true)),
-            "init",
+            valid().with(
+                &format!("{container}/Privileges"),
+                json!({"CredentialSpec": {"File": "x"}}),
+            ),
+            "credential",
         ),
     ];
     for (service, words) in cases {
@@ -340,12 +339,9 @@ fn not_built_yet(api: &Api) -> Result<()> {
     let absent = valid().with("/TaskTemplate/Networks", json!([{"Target": "overlay1"}]));
     let reply = api.send_json(Method::POST, "/services/create", absent.spec())?;
     refused(&reply, 404, "network overlay1 not found")?;
-    let secret = json!({"Name": "s", "Data": "c2VjcmV0"});
-    ensure!(
-        api.send_json(Method::POST, "/secrets/create", &secret)?
-            .status
-            == 501
-    );
+    let driven = json!({"Name": "s", "Driver": {"Name": "vault"}});
+    let reply = api.send_json(Method::POST, "/secrets/create", &driven)?;
+    refused(&reply, 501, "driver")?;
     ensure!(
         api.send_json(Method::POST, "/containers/create", &json!({"Image": "x"}))?
             .status
