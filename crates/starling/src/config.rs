@@ -119,7 +119,7 @@ impl File {
 /// What to do with the settings.
 pub(crate) enum Command {
     /// Run with them.
-    Run(Config),
+    Run(Box<Config>),
     /// They are good: say so.
     Validated,
     /// Help was printed, or the flags were wrong and that was printed: end with this code.
@@ -147,7 +147,7 @@ pub(crate) fn read(args: &[OsString]) -> anyhow::Result<Command> {
     Ok(if validate {
         Command::Validated
     } else {
-        Command::Run(config)
+        Command::Run(Box::new(config))
     })
 }
 

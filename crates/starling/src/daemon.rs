@@ -45,7 +45,7 @@ pub(crate) fn main(args: &[OsString]) -> i32 {
             println!("configuration OK");
             0
         }
-        Ok(Command::Run(config)) => report(start(config)),
+        Ok(Command::Run(config)) => report(start(*config)),
         Err(error) => report(Err(error)),
     }
 }

@@ -64,7 +64,9 @@ fn health(probe: &Probe, health: &engine::Health) -> Health {
     let why = failed.map_or(String::new(), |last| {
         let line = last.output.lines().find(|line| !line.trim().is_empty());
         let line = line.unwrap_or_default().trim();
-        let end = line.floor_char_boundary(SHOWN_OUTPUT);
+        let end = (0..=SHOWN_OUTPUT.min(line.len()))
+            .rfind(|at| line.is_char_boundary(*at))
+            .unwrap_or(0);
         let (streak, retries) = (health.failing_streak, probe.retries());
         match (&line[..end], streak) {
             ("", 0) => "health check failed in the start period".into(),
