@@ -128,7 +128,8 @@ pub struct EventReader {
 
 impl EventReader {
     /// What is there already, without waiting.
-    pub fn take_ready(&mut self) -> Vec<Arc<EventBatch>> {
+    #[cfg(test)]
+    pub(crate) fn take_ready(&mut self) -> Vec<Arc<EventBatch>> {
         let ready = std::mem::take(&mut self.backlog);
         if let Some(last) = ready.back() {
             self.next = last.index + 1;
