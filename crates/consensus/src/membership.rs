@@ -19,7 +19,7 @@ use crate::{Member, MembershipError, ProposeError};
 
 /// How long a change waits for the one before it.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause before openraft is asked again, while it still commits the change before.
+/// Pause before openraft is asked again, while it still commits the change before, and before it is looked again who answers.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// A learner this many entries behind becomes a voter: it gets them within a message.
 const CAUGHT_UP: u64 = 100;
@@ -82,7 +82,7 @@ pub(crate) async fn remove(inner: Arc<Inner>, id: u64) -> Result<(), MembershipE
         .find(|member| member.raft_id == id)
         .ok_or(MembershipError::NotFound(id))?;
     let what = if leaving.voter {
-        check_quorum_without(&inner, &members, id)?;
+        wait_for_quorum_without(&inner, &members, id).await?;
         Change::RemoveVoters(BTreeSet::from([id]))
     } else {
         Change::RemoveNodes(BTreeSet::from([id]))
@@ -104,14 +104,14 @@ pub(crate) async fn remove(inner: Arc<Inner>, id: u64) -> Result<(), MembershipE
 }
 
 /// Whether a removal would be refused for want of a quorum.
-pub(crate) fn may_remove(inner: &Inner, id: u64) -> Result<(), MembershipError> {
+pub(crate) async fn may_remove(inner: &Inner, id: u64) -> Result<(), MembershipError> {
     check_serving(inner)?;
     let members = inner.members();
     let leaving = members.iter().find(|member| member.raft_id == id);
     match leaving {
         None => Err(MembershipError::NotFound(id)),
         Some(member) if !member.voter => Ok(()),
-        Some(_) => check_quorum_without(inner, &members, id),
+        Some(_) => wait_for_quorum_without(inner, &members, id).await,
     }
 }
 
@@ -190,6 +190,24 @@ fn check_serving(inner: &Inner) -> Result<(), MembershipError> {
             MembershipError::NotLeader { leader: None }
         }
     })
+}
+
+/// A leader that was just elected has not heard of everybody yet: for as long as it takes to hear of who is there, a
+/// missing quorum is no reason to refuse.
+async fn wait_for_quorum_without(
+    inner: &Inner,
+    members: &[Member],
+    id: u64,
+) -> Result<(), MembershipError> {
+    let deadline = Instant::now() + inner.config.election_max;
+    loop {
+        match check_quorum_without(inner, members, id) {
+            Err(MembershipError::WouldLoseQuorum { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn check_quorum_without(inner: &Inner, members: &[Member], id: u64) -> Result<(), MembershipError> {

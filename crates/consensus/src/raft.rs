@@ -224,8 +224,8 @@ impl Raft {
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub fn may_remove(&self, raft_id: u64) -> Result<(), MembershipError> {
-        membership::may_remove(&self.handle.inner, raft_id)
+    pub async fn may_remove(&self, raft_id: u64) -> Result<(), MembershipError> {
+        membership::may_remove(&self.handle.inner, raft_id).await
     }
 
     /// Changes the address at which a member is reached.

@@ -14,7 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 /// Pause before a change of role that could not be made is tried again. Docker's.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// A node whose role is not what the operator wishes.
+/// A node whose role is not what the operator wishes, or a worker that is a member of the Raft group all the same: it
+/// was on its way in when it was demoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mismatch {
     node: NodeId,
@@ -24,7 +25,9 @@ struct Mismatch {
 }
 
 fn mismatches(view: &Store) -> Vec<Mismatch> {
-    let differs = view.nodes().filter(|node| node.spec.role != node.role);
+    let differs = view.nodes().filter(|node| {
+        node.spec.role != node.role || (node.role == Role::Worker && node.manager.is_some())
+    });
     let mismatch = differs.map(|node| Mismatch {
         node: node.id.clone(),
         wished: node.spec.role,
@@ -116,7 +119,7 @@ fn refusal(error: MembershipError) -> ControlError {
 ///
 /// # Errors
 /// With Docker's text.
-pub(crate) fn may_change(here: &Here, write: &Write) -> Result<(), ControlError> {
+pub(crate) async fn may_change(here: &Here, write: &Write) -> Result<(), ControlError> {
     let Write::UpdateNode { id, spec, .. } = write else {
         return Ok(());
     };
@@ -130,11 +133,61 @@ pub(crate) fn may_change(here: &Here, write: &Write) -> Result<(), ControlError>
         };
         manager.raft_id
     };
-    match here.raft.may_remove(member) {
+    match here.raft.may_remove(member).await {
         Ok(()) | Err(MembershipError::NotFound(_)) => Ok(()),
         Err(MembershipError::LastMember) => Err(ControlError::FailedPrecondition(
             "attempting to demote the last manager of the swarm".into(),
         )),
         Err(error) => Err(refusal(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::node::{ManagerStatus, NodeSpec, NodeStatus};
+    use model::{Meta, Node, Proposal, Timestamp};
+
+    /// What is to be done for a node with this wished role, this role, and this id in the Raft group.
+    fn mismatch(wished: Role, role: Role, member: Option<u64>) -> Option<Role> {
+        let node = Node {
+            id: "n".into(),
+            meta: Meta::default(),
+            spec: NodeSpec {
+                role: wished,
+                ..NodeSpec::default()
+            },
+            role,
+            description: None,
+            status: NodeStatus::default(),
+            manager: member.map(|raft_id| ManagerStatus {
+                raft_id,
+                addr: "10.0.0.1:2377".into(),
+            }),
+        };
+        let mut store = Store::default();
+        let proposal = Proposal {
+            request: None,
+            at: Timestamp(1),
+            changes: vec![Change::CreateNode(Box::new(node))],
+        };
+        let applied = store.apply(1, &[proposal]);
+        assert_eq!(applied.outcomes, [Ok(())]);
+        let found = mismatches(&store).pop()?;
+        assert_eq!(found.member, member);
+        Some(found.wished)
+    }
+
+    #[test]
+    fn roles_follow_the_wish_and_workers_leave_the_group() {
+        use Role::{Manager, Worker};
+        assert_eq!(mismatch(Worker, Worker, None), None);
+        assert_eq!(mismatch(Manager, Manager, Some(1)), None);
+        assert_eq!(mismatch(Manager, Worker, None), Some(Manager));
+        assert_eq!(mismatch(Worker, Manager, Some(1)), Some(Worker));
+        // On its way into the group when it was demoted.
+        assert_eq!(mismatch(Manager, Manager, None), None);
+        assert_eq!(mismatch(Worker, Manager, None), Some(Worker));
+        assert_eq!(mismatch(Worker, Worker, Some(1)), Some(Worker));
     }
 }

@@ -36,7 +36,7 @@ impl Here {
         if let Write::RemoveNode { id, force: true } = &request.write {
             self.expel(id).await?;
         }
-        roles::may_change(self, &request.write)?;
+        roles::may_change(self, &request.write).await?;
         self.driver.write(request).await
     }
 
