@@ -1,69 +1,30 @@
 //! `X-Registry-Auth`: base64 of JSON, as Docker's clients send credentials.
 
 use crate::ApiError;
-use base64::Engine as _;
-use base64::alphabet::{STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
-use images::Auth;
+use images::{Auth, AuthError};
 use model::service::RegistryAuth;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
 const HEADER: &str = "X-Registry-Auth";
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Credentials {
-    username: String,
-    password: String,
-    auth: String,
-    identitytoken: String,
-    registrytoken: String,
-}
-
-fn read(headers: &HeaderMap) -> Result<Option<(String, Credentials)>, ApiError> {
+/// The text of the header, and what is in it; none when it was not sent.
+fn read(headers: &HeaderMap) -> Result<Option<(&str, Option<Auth>)>, ApiError> {
     let Some(value) = headers.get(HEADER).filter(|v| !v.is_empty()) else {
         return Ok(None);
     };
     let bad =
         || ApiError::bad_request("invalid X-Registry-Auth header: send base64url of a JSON object");
     let text = value.to_str().map_err(|_| bad())?;
-    let bytes = decode(text).ok_or_else(bad)?;
-    let map: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| bad())?;
-    let mut credentials: Credentials = serde_json::from_value(map.into()).map_err(|_| bad())?;
-    if !credentials.identitytoken.is_empty() {
-        return Err(ApiError::not_built("X-Registry-Auth.identitytoken"));
+    match Auth::from_header(text) {
+        Ok(auth) => Ok(Some((text, auth))),
+        Err(AuthError::IdentityToken) => Err(ApiError::not_built("X-Registry-Auth.identitytoken")),
+        Err(AuthError::NotBase64 | AuthError::NotJson | AuthError::BadPair) => Err(bad()),
     }
-    if credentials.username.is_empty() && !credentials.auth.is_empty() {
-        let both = decode(&credentials.auth).and_then(|bytes| String::from_utf8(bytes).ok());
-        let both = both.as_deref().and_then(|both| both.split_once(':'));
-        let (username, password) = both.ok_or_else(bad)?;
-        (credentials.username, credentials.password) = (username.into(), password.into());
-    }
-    Ok(Some((text.to_owned(), credentials)))
-}
-
-/// Clients use either alphabet, with and without padding.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let lenient =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let engines = [&URL_SAFE, &STANDARD].map(|a| GeneralPurpose::new(a, lenient));
-    engines.iter().find_map(|engine| engine.decode(text).ok())
 }
 
 /// Credentials for a request of this host to a registry.
 pub(crate) fn credentials(headers: &HeaderMap) -> Result<Option<Auth>, ApiError> {
-    let Some((_, credentials)) = read(headers)? else {
-        return Ok(None);
-    };
-    if !credentials.registrytoken.is_empty() {
-        return Ok(Some(Auth::Bearer(credentials.registrytoken)));
-    }
-    let Credentials {
-        username, password, ..
-    } = credentials;
-    Ok((!username.is_empty()).then_some(Auth::Basic { username, password }))
+    Ok(read(headers)?.and_then(|(_, auth)| auth))
 }
 
 /// What a client says of a service's credentials.
@@ -76,19 +37,18 @@ pub(crate) enum Sent {
 
 /// Credentials to keep with a service.
 pub(crate) fn of_service(headers: &HeaderMap) -> Result<Sent, ApiError> {
-    let Some((text, credentials)) = read(headers)? else {
+    let Some((text, auth)) = read(headers)? else {
         return Ok(Sent::Nothing);
     };
-    let has_any = !credentials.username.is_empty() || !credentials.registrytoken.is_empty();
-    Ok(Sent::Auth(has_any.then_some(RegistryAuth(text))))
+    Ok(Sent::Auth(auth.map(|_| RegistryAuth(text.to_owned()))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
-
+    use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE;
+    use http::HeaderValue;
 
     fn sent(json: &str) -> Result<Sent, ApiError> {
         let mut headers = HeaderMap::new();

@@ -20,7 +20,6 @@
 //! reports it as ended. Of the host: nothing runs, so all that ran has ended with exit code 255.
 #![forbid(unsafe_code)]
 
-mod auth;
 mod clock;
 mod config;
 mod create;

@@ -119,7 +119,7 @@ fn auth(auth: Option<&RegistryAuth>) -> Result<Option<images::Auth>, TaskError> 
     let Some(auth) = auth.filter(|auth| !auth.0.is_empty()) else {
         return Ok(None);
     };
-    crate::auth::read(&auth.0).map_err(|why| TaskError {
+    images::Auth::from_header(&auth.0).map_err(|why| TaskError {
         message: format!("the service's credentials for the registry cannot be read: {why}"),
         permanent: true,
     })

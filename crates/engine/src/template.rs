@@ -151,4 +151,11 @@ mod tests {
             assert!(error.contains(why), "{text}: {error}");
         }
     }
+
+    #[test]
+    fn values_are_not_repeated_in_errors() {
+        let error = expanded(r#"{{range env "hunter2"}}{{end}}"#).unwrap_err();
+        assert!(error.contains("range"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }

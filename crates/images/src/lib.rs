@@ -19,6 +19,7 @@
 //! there (a new or a lost table), or a row cannot be read, [`Images::open`] rebuilds it from `records/`.
 #![forbid(unsafe_code)]
 
+mod auth;
 mod catalog;
 mod compression;
 mod config;
@@ -41,6 +42,7 @@ mod timestamp;
 mod types;
 mod unpack;
 
+pub use auth::AuthError;
 pub use catalog::Images;
 pub use config::{ImageConfig, StringSet};
 pub use digest::{Digest, DigestError};

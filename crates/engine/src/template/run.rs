@@ -98,7 +98,8 @@ impl Machine<'_> {
                         self.round(names, key, value, body)?;
                     }
                 }
-                other => return Err(format!("range can't iterate over {}", other.print())),
+                // Its value may be a secret.
+                _ => return Err("range can't iterate over what is no map".into()),
             },
         }
         Ok(())
