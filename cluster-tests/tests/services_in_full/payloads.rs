@@ -1,0 +1,127 @@
+//! Secrets and configs.
+
+use anyhow::{Result, ensure};
+use cluster_tests::hosts::service::Service;
+use cluster_tests::hosts::{Api, Cluster, Host, IMAGE};
+use serde_json::json;
+
+use super::{refused, says};
+
+pub(super) fn secrets_and_configs(cluster: &Cluster, host: &Host, api: &Api) -> Result<()> {
+    let secret = "a secret that must not lie on any disk";
+    std::fs::write(cluster.dir().join("secret"), secret)?;
+    std::fs::write(
+        cluster.dir().join("config"),
+        "node={{.Node.Hostname}} service={{.Service.Name}}\n",
+    )?;
+    let path = |name: &str| cluster.dir().join(name).display().to_string();
+    host.docker(&["secret", "create", "-l", "kind=test", "s1", &path("secret")])?;
+    host.docker(&[
+        "config",
+        "create",
+        "--template-driver",
+        "golang",
+        "c1",
+        &path("config"),
+    ])?;
+    let listed = host.docker(&["secret", "ls", "--filter", "label=kind=test"])?;
+    ensure!(listed.contains("s1"), "{listed}");
+    let inspected = host.docker(&["secret", "inspect", "s1"])?;
+    ensure!(!inspected.contains("Data"), "{inspected}");
+    let pretty = host.docker(&["config", "inspect", "--pretty", "c1"])?;
+    ensure!(pretty.contains("node={{.Node.Hostname}}"), "{pretty}");
+    refused(
+        host,
+        &["secret", "create", "s1", &path("secret")],
+        "AlreadyExists",
+    )?;
+    let show = "cat /run/secrets/s1; echo; ls -ln /run/secrets/ /etc/app.conf; cat /etc/app.conf; mount | grep -c tmpfs; \
+                trap 'exit 0' TERM; sleep 1000000 & wait";
+    host.docker(&[
+        "service",
+        "create",
+        "--name",
+        "sec",
+        "--no-resolve-image",
+        "--constraint",
+        "node.hostname==w1",
+        "--secret",
+        "source=s1,target=s1,uid=11,gid=12,mode=0400",
+        "--config",
+        "source=c1,target=/etc/app.conf",
+        "--update-monitor",
+        "200ms",
+        IMAGE,
+        "sh",
+        "-c",
+        show,
+    ])?;
+    let said = says(host, "sec", &[secret, "node=w1 service=sec"])?;
+    ensure!(
+        said.contains("-r--------") && said.contains(" 11 "),
+        "{said}"
+    );
+    // Nobody has it in a file, the manager's log included.
+    for directory in ["m1", "w1", "w2"] {
+        let dir = cluster.host(directory).dir();
+        ensure!(
+            !is_anywhere(dir, secret)?,
+            "the secret lies on the disk of {directory}"
+        );
+    }
+    refused(
+        host,
+        &["secret", "rm", "s1"],
+        "is in use by the following service",
+    )?;
+    refused(
+        host,
+        &["config", "rm", "c1"],
+        "is in use by the following service",
+    )?;
+    let wrong = Service::named("wrong").with(
+        "/TaskTemplate/ContainerSpec/Secrets",
+        json!([{"SecretID": "nothere", "SecretName": "nothere", "File": {"Name": "x", "UID": "0", "GID": "0", "Mode": 292}}]),
+    );
+    let reply = api.send_json(hyper::Method::POST, "/services/create", wrong.spec())?;
+    ensure!(
+        reply.status == 400 && reply.message().contains("secret not found"),
+        "{} {}",
+        reply.status,
+        reply.message()
+    );
+    host.docker(&["service", "rm", "sec"])?;
+    host.docker(&["secret", "rm", "s1"])?;
+    host.docker(&["config", "rm", "c1"])?;
+    Ok(())
+}
+
+/// Whether a file below `dir` holds this text. Logs of containers are what the container said itself.
+fn is_anywhere(dir: &std::path::Path, text: &str) -> Result<bool> {
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_log = path.to_string_lossy().ends_with("-json.log");
+        if kind.is_dir() && is_anywhere(&path, text)? {
+            return Ok(true);
+        }
+        // What goes away meanwhile holds nothing any more.
+        let Ok(bytes) = std::fs::read(&path).map(|bytes| {
+            if kind.is_file() && !is_log {
+                bytes
+            } else {
+                Vec::new()
+            }
+        }) else {
+            continue;
+        };
+        if bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+        {
+            eprintln!("found in {}", path.display());
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
