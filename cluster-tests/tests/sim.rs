@@ -7,8 +7,10 @@ use std::time::Instant;
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 500;
-/// Failures that are gathered before the rest is given up.
-const ENOUGH_FAILURES: usize = 5;
+/// Seeds in which everything happens.
+const ENOUGH_SEEDS: u64 = 100;
+/// Failures that are gathered before the rest is given up; `STARLING_FAILURES=n` for more.
+const ENOUGH_FAILURES: u64 = 5;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -26,6 +28,27 @@ fn one(seed: u64) {
     }
 }
 
+/// Nothing that the rules are about has vanished from the runs, as requests that are refused would.
+fn is_varied(total: &Summary) {
+    let counts = [
+        total.completed,
+        total.paused,
+        total.taken_back,
+        total.rolled_back,
+        total.overdue,
+        total.completions,
+        total.unhealthy,
+        total.evicted,
+        total.marked,
+        total.turns,
+        total.hops,
+        total.snapshots,
+        total.unknown_committed,
+        total.unknown_lost,
+    ];
+    assert!(counts.iter().all(|count| *count > 0), "{total:?}");
+}
+
 #[test]
 fn the_rules_hold_on_every_seed() {
     if let Some(seed) = number("STARLING_SEED") {
@@ -33,6 +56,7 @@ fn the_rules_hold_on_every_seed() {
     }
     let seeds = number("STARLING_SEEDS").unwrap_or(SEEDS);
     let first = number("STARLING_FIRST_SEED").unwrap_or(0);
+    let enough = number("STARLING_FAILURES").unwrap_or(ENOUGH_FAILURES);
     let begun = Instant::now();
     let next = AtomicU64::new(first);
     let stop = AtomicBool::new(false);
@@ -56,7 +80,7 @@ fn the_rules_hold_on_every_seed() {
                         Err(failure) => {
                             let mut failures = failures.lock().expect("no panic");
                             failures.push(failure);
-                            stop.store(failures.len() >= ENOUGH_FAILURES, Ordering::Relaxed);
+                            stop.store(failures.len() as u64 >= enough, Ordering::Relaxed);
                         }
                     }
                 }
@@ -69,12 +93,38 @@ fn the_rules_hold_on_every_seed() {
         begun.elapsed().as_secs_f64()
     );
     let failures = failures.into_inner().expect("no panic");
+    if failures.is_empty() && seeds >= ENOUGH_SEEDS {
+        is_varied(&total);
+    }
     for failure in failures.iter().skip(1) {
         println!("seed {}: {}", failure.seed, failure.what);
     }
     if let Some(failure) = failures.first() {
         panic!("{failure}");
     }
+}
+
+/// Each script in `sim_scripts`: a story, or a line `seed N` for a run that is too long to be told.
+#[test]
+fn the_scripts_come_out_as_they_say() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sim_scripts");
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = file.expect("it can be read").path();
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        let seed = text.lines().find_map(|line| line.strip_prefix("seed "));
+        let result = match seed {
+            Some(seed) => sim::run(seed.trim().parse().expect("a number")).map(|_| ()),
+            None => sim::run_script(&text),
+        };
+        count += 1;
+        if let Err(failure) = result {
+            failures.push(format!("{failure}in {}\n", path.display()));
+        }
+    }
+    assert!(count > 0, "{folder} has no scripts");
+    assert!(failures.is_empty(), "{}", failures.concat());
 }
 
 #[test]

@@ -1,17 +1,13 @@
 //! Clients: what they ask for, and how they insist.
 
 use super::events::{Event, Id};
-use super::executor::{CRASHY_IMAGE, FLAKY_IMAGE};
 use super::world::World;
 use super::{CALM, MANAGERS, REQUESTS};
 use model::change::RequestId;
 use model::control::{ControlError, Write, WriteRequest, Written};
 use model::node::Availability;
-use model::service::{FailureAction, Mode, Service, ServiceSpec, UpdateConfig, UpdateOrder};
-use model::task::{
-    Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy, TaskSpec,
-};
-use model::{Node, NodeSpec};
+use model::service::{ServiceSpec, UpdateConfig};
+use model::{Node, NodeSpec, payload};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY_MS: (u64, u64) = (200, 1000);
 /// How often a client sends a request twice at once, in percent.
 const TWICE: u64 = 5;
-/// Services that clients keep.
-const MAX_SERVICES: usize = 6;
-/// Names that clients give: few, so that they clash.
-const NAMES: [&str; 8] = ["web", "db", "api", "job", "Web", "cache", "mail", "queue"];
-
 /// All requests so far.
 #[derive(Default)]
 pub(super) struct Clients {
@@ -162,193 +153,6 @@ impl World {
         self.clients.requests[request].answer = Some(result);
     }
 
-    /// What a client comes to want, from what it sees.
-    fn think(&mut self) -> Option<Write> {
-        let services: Vec<Arc<Service>> = self.checker.reference.services().cloned().collect();
-        let nodes: Vec<Arc<Node>> = self.checker.reference.nodes().cloned().collect();
-        let dice = self.rng.below(100);
-        if services.len() < 2 || (dice < 8 && services.len() < MAX_SERVICES) {
-            return Some(Write::CreateService(Arc::new(self.new_spec())));
-        }
-        let service = services[self.rng.below(services.len())].clone();
-        match dice {
-            0..=72 => Some(self.update(&service)),
-            73..=76 => Some(Write::RemoveService(service.id.clone())),
-            77..=94 => {
-                let node = nodes[self.rng.below(nodes.len())].clone();
-                Some(self.update_node(&node))
-            }
-            95..=96 => self.remove_node(&nodes),
-            _ => self.update_cluster(),
-        }
-    }
-
-    fn update(&mut self, service: &Service) -> Write {
-        let mut spec = ServiceSpec::clone(&service.spec);
-        let mut task = TaskSpec::clone(&spec.task);
-        match self.rng.below(12) {
-            0..=4 => task.force_update += 1,
-            5 => {
-                spec.mode = Mode::Replicated {
-                    replicas: Some(self.rng.below(7) as u64),
-                }
-            }
-            6 => task.container.image = self.image(),
-            7 => {
-                let value = self.rng.below(3).to_string();
-                spec.labels.insert("team".into(), value);
-            }
-            8 => spec.update = Some(self.update_config()),
-            9 => task.placement = self.placement(),
-            10 => task.restart = self.restart_policy(),
-            _ => {
-                task.force_update += 1;
-                spec.update = Some(self.update_config());
-                spec.mode = Mode::Replicated {
-                    replicas: Some(1 + self.rng.below(6) as u64),
-                };
-            }
-        }
-        spec.task = Arc::new(task);
-        // Some act on what they read a while ago.
-        let stale = u64::from(self.rng.chance(4));
-        Write::UpdateService {
-            id: service.id.clone(),
-            version: service.meta.version - stale,
-            spec: Arc::new(spec),
-        }
-    }
-
-    fn update_node(&mut self, node: &Node) -> Write {
-        let mut spec = NodeSpec::clone(&node.spec);
-        match self.rng.below(8) {
-            0 | 1 => spec.availability = Availability::Drain,
-            2 => spec.availability = Availability::Pause,
-            3 | 4 => {
-                let zone = if self.rng.chance(50) { "a" } else { "b" };
-                spec.labels.insert("zone".into(), zone.into());
-            }
-            _ => spec.availability = Availability::Active,
-        }
-        Write::UpdateNode {
-            id: node.id.clone(),
-            version: node.meta.version,
-            spec,
-        }
-    }
-
-    fn remove_node(&mut self, nodes: &[Arc<Node>]) -> Option<Write> {
-        let workers: Vec<_> = nodes.iter().filter(|n| n.manager.is_none()).collect();
-        if workers.is_empty() {
-            return None;
-        }
-        let id = self.rng.pick(&workers).id.clone();
-        Some(Write::RemoveNode {
-            id,
-            force: self.rng.chance(70),
-        })
-    }
-
-    fn update_cluster(&mut self) -> Option<Write> {
-        let cluster = self.checker.reference.cluster()?;
-        let (version, mut spec) = (cluster.meta.version, cluster.spec.clone());
-        spec.task_history_limit = 1 + self.rng.below(6) as i64;
-        Some(Write::UpdateCluster {
-            version,
-            spec,
-            rotate_worker_token: self.rng.chance(50),
-            rotate_manager_token: false,
-        })
-    }
-
-    fn new_spec(&mut self) -> ServiceSpec {
-        let name = (*self.rng.pick(&NAMES)).to_owned();
-        let mut task = TaskSpec::default();
-        task.container.image = self.image();
-        task.restart = self.restart_policy();
-        task.placement = self.placement();
-        if self.rng.chance(40) {
-            let reservations = Resources {
-                nano_cpus: 500_000_000 * (1 + self.rng.below(3) as i64),
-                memory_bytes: 256 << 20,
-            };
-            task.resources = Some(ResourceRequirements {
-                limits: None,
-                reservations: Some(reservations),
-            });
-        }
-        ServiceSpec {
-            name,
-            task: Arc::new(task),
-            mode: Mode::Replicated {
-                replicas: Some(1 + self.rng.below(6) as u64),
-            },
-            update: Some(self.update_config()),
-            ..Default::default()
-        }
-    }
-
-    fn image(&mut self) -> String {
-        match self.rng.below(10) {
-            0..=5 => format!("good:{}", self.rng.below(3)),
-            6 | 7 => FLAKY_IMAGE.into(),
-            _ => CRASHY_IMAGE.into(),
-        }
-    }
-
-    fn update_config(&mut self) -> UpdateConfig {
-        let first = self.rng.chance(50);
-        UpdateConfig {
-            parallelism: self.rng.below(4) as u64,
-            delay: self.rng.millis(0, 2000),
-            failure_action: if self.rng.chance(60) {
-                FailureAction::Pause
-            } else {
-                FailureAction::Continue
-            },
-            monitor: Some(self.rng.millis(0, 5000)),
-            max_failure_ratio: *self.rng.pick(&[0.0, 0.3, 1.0]),
-            order: if first {
-                UpdateOrder::StartFirst
-            } else {
-                UpdateOrder::StopFirst
-            },
-        }
-    }
-
-    fn restart_policy(&mut self) -> Option<RestartPolicy> {
-        let condition = match self.rng.below(8) {
-            0 => RestartCondition::None,
-            1 => RestartCondition::OnFailure,
-            _ => RestartCondition::Any,
-        };
-        let bounded = self.rng.chance(15);
-        self.rng.chance(80).then(|| RestartPolicy {
-            condition,
-            delay: Some(Duration::from_secs(1)),
-            max_attempts: if bounded { 3 } else { 0 },
-            window: if bounded {
-                Duration::from_secs(30)
-            } else {
-                Duration::ZERO
-            },
-        })
-    }
-
-    fn placement(&mut self) -> Option<Placement> {
-        let constraint = match self.rng.below(12) {
-            0 | 1 => "node.labels.zone!=b",
-            2 => "node.role==worker",
-            3 => "node.labels.zone==a",
-            _ => return None,
-        };
-        Some(Placement {
-            constraints: vec![constraint.into()],
-            max_replicas: if self.rng.chance(20) { 2 } else { 0 },
-            platforms: vec![],
-        })
-    }
-
     /// The operator makes all nodes active again, and keeps at it.
     pub(super) fn tidy(&mut self) {
         let nodes: Vec<Arc<Node>> = self.checker.reference.nodes().cloned().collect();
@@ -381,8 +185,8 @@ fn describe(write: &Write) -> String {
         Write::RemoveService(id) => format!("remove service {id}"),
         Write::UpdateNode { id, version, spec } => {
             format!(
-                "update node {id} from {version} {:?} {:?}",
-                spec.availability, spec.labels
+                "update node {id} from {version} {:?} {:?} {:?} {:?}",
+                spec.availability, spec.labels, spec.drain, spec.role
             )
         }
         Write::RemoveNode { id, force } => format!("remove node {id} force {force}"),
@@ -392,29 +196,38 @@ fn describe(write: &Write) -> String {
                 spec.task_history_limit
             )
         }
+        other => format!("{other:?}"),
     }
 }
 
 fn sketch(spec: &ServiceSpec) -> String {
-    let update = spec.update_config();
+    let task = &spec.task;
+    let config = |config: &UpdateConfig| {
+        format!(
+            "{:?} parallelism {} delay {:?} monitor {:?} ratio {} {:?}",
+            config.order,
+            config.parallelism,
+            config.delay,
+            config.monitor(),
+            config.max_failure_ratio,
+            config.failure_action
+        )
+    };
+    let restart = task.restart.as_ref();
+    let placement = task.placement.as_ref();
     format!(
-        "{} x{} force {} {:?} parallelism {} delay {:?} monitor {:?} ratio {} {:?} restart {:?} placement {:?}",
-        spec.task.container.image,
-        spec.replicas(),
-        spec.task.force_update,
-        update.order,
-        update.parallelism,
-        update.delay,
-        update.monitor(),
-        update.max_failure_ratio,
-        update.failure_action,
-        spec.task
-            .restart
-            .as_ref()
-            .map(|r| (r.condition, r.max_attempts)),
-        spec.task
-            .placement
-            .as_ref()
-            .map(|p| (&p.constraints, p.max_replicas)),
+        "{:?} {} force {} update [{}] rollback [{}] restart {:?} placement {:?} resources {:?} uses {:?} deadline {:?} stopped {:?} auto {}",
+        spec.mode,
+        task.container.image,
+        task.force_update,
+        config(&spec.update_config()),
+        config(&spec.rollback_config()),
+        restart.map(|r| (r.condition, r.max_attempts)),
+        placement.map(|p| (&p.constraints, &p.preferences, p.max_replicas)),
+        task.resources,
+        payload::used_by(&task.container),
+        spec.progress_deadline,
+        spec.stopped,
+        spec.auto_rebalance,
     )
 }

@@ -5,6 +5,7 @@ use super::events::{DownMessage, Event, Id, UpMessage};
 use super::host::Journal;
 use super::world::World;
 use agent::worker::{Input, JournalRecord, JournalWrite, Output, Worker};
+use model::assignment::{AssignmentChange, Assignments};
 use model::{DesiredState, TaskId, TaskState, TaskStatus, Timestamp};
 use std::time::Duration;
 
@@ -121,6 +122,7 @@ impl World {
                 self.sessions[session].agent_open = false;
             }
             self.hosts[host].life += 1;
+            self.hosts[host].payloads.clear();
             if host < MANAGERS {
                 self.crash_manager(host);
             }
@@ -199,9 +201,14 @@ impl World {
             self.crash_daemon(host);
         } else {
             for write in &writes {
-                if let JournalWrite::Put(JournalRecord::Task(task)) = write
-                    && (task.task.desired >= DesiredState::Shutdown || !task.listed)
-                {
+                let JournalWrite::Put(JournalRecord::Task(task)) = write else {
+                    continue;
+                };
+                if task.task.registry_auth.is_some() {
+                    let id = &task.task.id;
+                    self.fail(|| format!("host {host} wrote credentials of {id} into its journal"));
+                }
+                if task.task.desired >= DesiredState::Shutdown || !task.listed {
                     self.hosts[host].given_up.insert(task.task.id.clone());
                 }
             }
@@ -239,9 +246,15 @@ impl World {
                 return;
             }
         }
-        let runs = state.containers.get(id).is_some_and(|c| c.is_running());
+        let container = state.containers.get(id);
+        let runs = container.is_some_and(|c| c.is_running());
+        let unchecked = container.is_some_and(|c| c.health.is_some() && !c.was_healthy);
         if status.state == TaskState::Running && !state.started.contains(id) {
             self.fail(|| format!("host {host} told that {id} runs, which it never started"));
+        } else if status.state == TaskState::Running && runs && unchecked {
+            self.fail(|| {
+                format!("host {host} told that {id} runs, whose health check never succeeded")
+            });
         } else if status.state.is_terminal() && runs {
             self.fail(|| {
                 format!(
@@ -335,6 +348,7 @@ impl World {
         let DownMessage::Assignments(assignments) = message else {
             return false;
         };
+        self.note_payloads(host, assignments);
         let Some(daemon) = &mut self.hosts[host].daemon else {
             return false;
         };
@@ -344,6 +358,29 @@ impl World {
             self.summary.stale_assignments += 1;
         }
         stale
+    }
+
+    /// What the host holds after the message, if it follows it.
+    fn note_payloads(&mut self, host: Id, assignments: &Assignments) {
+        let state = &mut self.hosts[host];
+        let known = state.daemon.as_ref().map(|d| d.worker.index());
+        if known.is_none_or(|known| assignments.index < known) {
+            return;
+        }
+        if assignments.complete {
+            state.payloads.clear();
+        }
+        for change in &assignments.changes {
+            match change {
+                AssignmentChange::PutPayload(payload) => {
+                    state.payloads.insert(payload.id.clone());
+                }
+                AssignmentChange::RemovePayload(id) => {
+                    state.payloads.remove(id);
+                }
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn session_lost(&mut self, host: Id, life: u64, session: usize) {

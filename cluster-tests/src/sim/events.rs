@@ -6,6 +6,7 @@ use model::assignment::Assignments;
 use model::control::{ControlError, Written};
 use model::{NodeDescription, TaskId, TaskStatus, Timestamp};
 use std::cmp::Ordering;
+use std::time::Duration;
 
 /// Number of a manager or host.
 pub(super) type Id = usize;
@@ -68,6 +69,16 @@ pub(super) enum Event {
         started: Timestamp,
         code: i64,
     },
+    /// A health check is run, for the nth time.
+    HealthCheck {
+        host: Id,
+        boot: u64,
+        task: TaskId,
+        started: Timestamp,
+        number: u32,
+    },
+    /// The leader gives a node the role that is wished for it.
+    FollowRole { host: Id },
     /// Something goes wrong.
     Fault,
     /// A cut is mended, a slow network is fast again.
@@ -76,6 +87,8 @@ pub(super) enum Event {
     Wander { host: Id, number: u64 },
     /// The leader gives its office up.
     Resign,
+    /// From now on the leadership changes after each entry, for this long.
+    Hops { time: Duration },
     /// A daemon is started, if its host is up.
     StartDaemon { host: Id },
     /// A host gets its power back.
@@ -84,6 +97,8 @@ pub(super) enum Event {
     Rejoin { host: Id },
     /// A host asks until its new node is known.
     Join { host: Id },
+    /// A line of a script.
+    Line { line: super::script::Line },
     /// Faults stop.
     Calm,
     /// The operator makes all nodes active again.

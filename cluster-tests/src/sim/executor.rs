@@ -3,25 +3,47 @@
 use super::events::{Event, Id, Work};
 use super::host::{Container, State};
 use super::world::World;
-use agent::worker::{Action, Exit, Failure, Input, Outcome};
+use agent::worker::{Action, Exit, Failure, Health, Input, Outcome, Payloads};
+use model::assignment::AssignedTask;
 use model::task::ContainerStatus;
-use model::{TaskId, Timestamp};
+use model::{TaskId, Timestamp, payload};
+use std::time::Duration;
 
 /// Images whose pull fails now and then while faults last.
 pub(super) const FLAKY_IMAGE: &str = "flaky";
 /// Images whose process ends by itself now and then while faults last.
 pub(super) const CRASHY_IMAGE: &str = "crashy";
+/// Images whose process ends by itself, mostly well.
+pub(super) const JOB_IMAGE: &str = "work";
+/// Images with a health check that succeeds after a while.
+pub(super) const SLOW_IMAGE: &str = "slow";
+/// Images whose health check never succeeds while faults last.
+pub(super) const SICK_IMAGE: &str = "sick";
+/// Images whose health check succeeds, and fails later while faults last.
+pub(super) const WEAK_IMAGE: &str = "weak";
+/// Pause between two runs of a health check.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Runs after which a check that never succeeded makes its container unhealthy, and after which one that takes its
+/// time succeeds.
+const CHECKS: u32 = 12;
+
+fn has_check(image: &str) -> bool {
+    [SLOW_IMAGE, SICK_IMAGE, WEAK_IMAGE]
+        .iter()
+        .any(|checked| image.starts_with(checked))
+}
 
 impl World {
     /// Begins an action of a host's worker.
     pub(super) fn execute(&mut self, host: Id, action: Action) {
-        let begins = matches!(action, Action::Prepare(_) | Action::Start(_));
+        let begins = matches!(action, Action::Prepare(..) | Action::Start(_));
         if begins && !self.hosts[host].daemon.as_ref().is_some_and(|d| d.synced) {
             self.fail(|| format!("host {host} begins before it was told everything: {action:?}"));
         }
         let (task, what, time) = match action {
-            Action::Prepare(task) => {
+            Action::Prepare(task, payloads) => {
                 let id = task.id.clone();
+                self.check_payloads(host, &task, &payloads);
                 self.hosts[host].preparing.insert(id.clone(), *task);
                 (id, Work::Prepare, self.rng.millis(30, 1200))
             }
@@ -72,8 +94,8 @@ impl World {
             return;
         }
         let outcomes = match what {
-            Work::Prepare => self.prepared(host, &task),
-            Work::Start => self.started(host, &task),
+            Work::Prepare => self.prepared(host, life, &task),
+            Work::Start => self.started(host, life, &task),
             Work::Stop => self.stopped(host, &task),
             Work::Remove => self.removed(host, &task),
         };
@@ -84,7 +106,7 @@ impl World {
         }
     }
 
-    fn prepared(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
+    fn prepared(&mut self, host: Id, life: u64, id: &TaskId) -> Vec<Outcome> {
         let Some(task) = self.hosts[host].preparing.remove(id) else {
             return Vec::new(); // A stop came first.
         };
@@ -103,15 +125,19 @@ impl World {
             task,
             state: State::Created,
             status,
+            prepared_in: life,
+            health: None,
+            was_healthy: false,
         };
-        self.hosts[host]
+        let container = self.hosts[host]
             .containers
             .entry(id.clone())
             .or_insert(container);
+        container.prepared_in = life;
         vec![Outcome::Prepared]
     }
 
-    fn started(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
+    fn started(&mut self, host: Id, life: u64, id: &TaskId) -> Vec<Outcome> {
         let now = self.now;
         let boot = self.hosts[host].boot;
         self.hosts[host].next_pid += 1;
@@ -129,14 +155,22 @@ impl World {
         if !matches!(container.state, State::Created) {
             return permanent("the container was started before");
         }
+        let spec = container.task.spec.clone();
+        let lacks = !payload::used_by(&spec.container).is_empty() && container.prepared_in != life;
         container.state = State::Running { since: now };
         container.status.pid = pid;
         let status = container.status.clone();
-        let image = container.task.spec.container.image.clone();
+        let image = spec.container.image.clone();
+        container.health = has_check(&image).then(|| Health::Starting(String::new()));
+        if lacks {
+            self.fail(|| format!("host {host} starts {id} without its secrets"));
+        }
         self.hosts[host].started.insert(id.clone());
         self.trace(|| format!("host {host} runs {id}"));
-        if !self.calm && image.starts_with(CRASHY_IMAGE) && self.rng.chance(60) {
-            let code = *self.rng.pick(&[0, 1, 137]);
+        let works = image.starts_with(JOB_IMAGE);
+        if works || (!self.calm && image.starts_with(CRASHY_IMAGE) && self.rng.chance(60)) {
+            let codes: &[i64] = if works { &[0, 0, 0, 1] } else { &[0, 1, 137] };
+            let code = *self.rng.pick(codes);
             let time = self.rng.millis(50, 20_000);
             let exit = Event::Exit {
                 host,
@@ -147,7 +181,80 @@ impl World {
             };
             self.after(time, exit);
         }
+        if has_check(&image) {
+            let (task, started) = (id.clone(), now);
+            let number = 1;
+            let check = Event::HealthCheck {
+                host,
+                boot,
+                task,
+                started,
+                number,
+            };
+            self.after(CHECK_EVERY, check);
+            return vec![Outcome::Checked(status)];
+        }
         vec![Outcome::Started(status)]
+    }
+
+    /// A health check is run.
+    pub(super) fn health_check(
+        &mut self,
+        host: Id,
+        boot: u64,
+        task: TaskId,
+        started: Timestamp,
+        number: u32,
+    ) {
+        let calm = self.calm;
+        let falters = self.rng.chance(7);
+        if self.hosts[host].boot != boot {
+            return;
+        }
+        let container = self.hosts[host].containers.get_mut(&task);
+        let Some(container) =
+            container.filter(|c| matches!(c.state, State::Running { since } if since == started))
+        else {
+            return;
+        };
+        let image = &container.task.spec.container.image;
+        let why = format!("check {number} failed");
+        let weak = image.starts_with(WEAK_IMAGE);
+        let health = match &container.health {
+            Some(Health::Unhealthy(_)) => return, // It stays so until it is stopped.
+            Some(Health::Healthy) if weak && falters && !calm => Health::Unhealthy(why),
+            _ if calm || weak => Health::Healthy,
+            _ if image.starts_with(SLOW_IMAGE) && number >= CHECKS / 3 => Health::Healthy,
+            _ if number >= CHECKS => Health::Unhealthy(why),
+            _ => Health::Starting(why),
+        };
+        container.was_healthy |= health == Health::Healthy;
+        let changed = container.health.replace(health.clone()) != Some(health.clone());
+        let number = number + 1;
+        let check = Event::HealthCheck {
+            host,
+            boot,
+            task: task.clone(),
+            started,
+            number,
+        };
+        self.after(CHECK_EVERY, check);
+        if changed {
+            self.trace(|| format!("host {host}: {task} is {health:?}"));
+            self.step_worker(host, Input::Did(task, Outcome::Health(health)));
+        }
+    }
+
+    /// A task is prepared with all its secrets and configs, and with no others.
+    fn check_payloads(&mut self, host: Id, task: &AssignedTask, payloads: &Payloads) {
+        let used = payload::used_by(&task.spec.container);
+        if !payloads.keys().eq(used.iter()) {
+            let given: Vec<_> = payloads.keys().collect();
+            self.fail(|| {
+                let id = &task.id;
+                format!("host {host} prepares {id}, which uses {used:?}, with {given:?}")
+            });
+        }
     }
 
     fn stopped(&mut self, host: Id, id: &TaskId) -> Vec<Outcome> {
@@ -205,9 +312,11 @@ impl World {
         let container = self.hosts[host].containers.get(&task);
         let same = container
             .is_some_and(|c| matches!(c.state, State::Running { since } if since == started));
-        if self.hosts[host].boot != boot || !same || self.calm {
+        let works = container.is_some_and(|c| c.task.spec.container.image.starts_with(JOB_IMAGE));
+        if self.hosts[host].boot != boot || !same || (self.calm && !works) {
             return;
         }
+        let code = if self.calm { 0 } else { code };
         self.trace(|| format!("host {host}: the process of {task} exits with {code}"));
         if let Some(exit) = self.end_process(host, &task, code) {
             self.step_worker(host, Input::Did(task, Outcome::Exited(exit)));

@@ -3,6 +3,7 @@
 use super::events::Event;
 use super::world::World;
 use super::{CALM, FAULTS, HOSTS, MANAGERS};
+use model::Timestamp;
 use std::time::Duration;
 
 /// Counts faults, and what has to be mended.
@@ -10,7 +11,15 @@ use std::time::Duration;
 pub(super) struct Faults {
     /// The newest fault of the network; only its mending counts.
     network: u64,
+    /// Until then the leadership changes after each entry.
+    hops_until: Option<Timestamp>,
 }
+
+/// One seed in so many has a long stretch in which the leadership changes after each entry.
+const HOPPING_SEEDS: u64 = 4;
+/// How long such a stretch takes, and a short one, which is a fault like others.
+const LONG_HOPS_MS: (u64, u64) = (40_000, 90_000);
+const SHORT_HOPS_MS: (u64, u64) = (3000, 12_000);
 
 impl World {
     pub(super) fn plan_fault(&mut self) {
@@ -41,15 +50,44 @@ impl World {
                 self.die_at_write(host, writes);
             }
             92..=95 => self.kill_leader(),
-            96..=97 => self.kill_all(),
+            96 => self.kill_all(),
+            97 | 98 => {
+                let time = self.rng.millis(SHORT_HOPS_MS.0, SHORT_HOPS_MS.1);
+                self.begin_hops(time);
+            }
             _ => self.blackout(),
         }
         self.plan_fault();
     }
 
+    /// Some seeds have a long stretch of hops.
+    pub(super) fn plan_hops(&mut self, seed: u64) {
+        if seed.is_multiple_of(HOPPING_SEEDS) {
+            let time = self.rng.millis(LONG_HOPS_MS.0, LONG_HOPS_MS.1);
+            let begin = self
+                .rng
+                .millis(10_000, CALM.as_millis() as u64 - LONG_HOPS_MS.1);
+            self.after(begin, Event::Hops { time });
+        }
+    }
+
+    pub(super) fn begin_hops(&mut self, time: Duration) {
+        self.trace(|| format!("for {time:?} the leadership changes after each entry"));
+        self.faults.hops_until = Some(self.now + time);
+    }
+
+    /// After an entry: whether the leader has to go.
+    pub(super) fn hops(&self) -> bool {
+        let until = self.faults.hops_until;
+        !self.calm && until.is_some_and(|until| until > self.now)
+    }
+
     fn kill_daemon(&mut self) {
         let host = self.rng.below(HOSTS);
         self.crash_daemon(host);
+        if self.rng.chance(30) {
+            self.reconfigure(host);
+        }
         // Mostly within the grace that a leader gives, sometimes beyond it.
         let delay = self.rng.millis(100, 8000);
         self.after(delay, Event::StartDaemon { host });

@@ -3,10 +3,12 @@
 use super::daemon::Daemon;
 use super::events::{Event, Id};
 use super::world::World;
-use agent::worker::{Existing, Exit, TaskRecord};
+use agent::worker::{Existing, Exit, Health, TaskRecord};
 use model::assignment::AssignedTask;
-use model::task::{ContainerStatus, Platform, Resources};
-use model::{IdSource, NodeDescription, NodeId, TaskId, Timestamp};
+use model::task::{ContainerStatus, GenericResource, GenericValue, Platform, Resources};
+use model::{
+    Change, IdSource, Labels, NodeDescription, NodeId, PayloadId, Proposal, TaskId, Timestamp,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What each host has to give.
@@ -36,6 +38,8 @@ pub(super) struct Host {
     pub(super) started: BTreeSet<TaskId>,
     /// Tasks that a worker here has given up, ever.
     pub(super) given_up: BTreeSet<TaskId>,
+    /// Secrets and configs that the daemon was sent and has not been told to forget.
+    pub(super) payloads: BTreeSet<PayloadId>,
     pub(super) next_pid: i64,
     /// Its clock is off by this many nanoseconds.
     pub(super) skew: i64,
@@ -53,6 +57,12 @@ pub(super) struct Container {
     pub(super) task: AssignedTask,
     pub(super) state: State,
     pub(super) status: ContainerStatus,
+    /// Life of the daemon that prepared it last: secrets are in that process's memory.
+    pub(super) prepared_in: u64,
+    /// What its health check says, if it has one.
+    pub(super) health: Option<Health>,
+    /// Its health check has succeeded at some time.
+    pub(super) was_healthy: bool,
 }
 
 /// What its process does.
@@ -66,6 +76,23 @@ pub(super) enum State {
 impl Container {
     pub(super) fn is_running(&self) -> bool {
         matches!(self.state, State::Running { .. })
+    }
+}
+
+/// Two hosts have named graphics cards, two have a number of disks.
+fn generic_of(number: Id) -> Vec<GenericResource> {
+    let named = |name: &str| GenericResource {
+        kind: "gpu".into(),
+        value: GenericValue::Named(name.into()),
+    };
+    match number {
+        1 => vec![named("a"), named("b"), named("c")],
+        3 => vec![named("a"), named("b")],
+        2 | 4 => vec![GenericResource {
+            kind: "disk".into(),
+            value: GenericValue::Discrete(3),
+        }],
+        _ => vec![],
     }
 }
 
@@ -88,11 +115,14 @@ impl Host {
                     os: "linux".into(),
                 },
                 resources: CAPACITY,
+                engine_labels: Labels::from([("rack".to_owned(), (number % 2).to_string())]),
+                generic: generic_of(number),
                 engine_version: "1".into(),
                 ..Default::default()
             },
             started: BTreeSet::new(),
             given_up: BTreeSet::new(),
+            payloads: BTreeSet::new(),
             next_pid: 100,
             skew,
         }
@@ -104,7 +134,10 @@ impl Host {
             let status = container.status.clone();
             let existing = match &container.state {
                 State::Created => Existing::Created,
-                State::Running { .. } => Existing::Running(status),
+                State::Running { .. } => match &container.health {
+                    None | Some(Health::Healthy) => Existing::Running(status),
+                    Some(other) => Existing::Checked(status, other.clone()),
+                },
                 State::Exited(exit) => Existing::Exited(status, exit.clone()),
             };
             (id.clone(), existing)
@@ -169,6 +202,43 @@ impl World {
         state.preparing.clear();
         let delay = self.rng.millis(200, 2000);
         self.after(delay, Event::Join { host });
+    }
+
+    /// Before a daemon starts again its configuration may be changed.
+    pub(super) fn reconfigure(&mut self, host: Id) {
+        let (rack, cpus) = (self.rng.below(2), 2 + self.rng.below(3) as i64);
+        let other = self.rng.below(super::HOSTS);
+        let dice = self.rng.below(3);
+        let description = &mut self.hosts[host].description;
+        match dice {
+            0 => {
+                let labels = &mut description.engine_labels;
+                labels.insert("rack".into(), rack.to_string());
+            }
+            1 => description.resources.nano_cpus = cpus * 1_000_000_000,
+            _ => description.generic = generic_of(other),
+        }
+        self.trace(|| format!("host {host} gets another configuration"));
+    }
+
+    /// The loop that gives nodes the roles that are wished for them, without the Raft group.
+    pub(super) fn follow_role(&mut self, host: Id) {
+        let node = self.checker.reference.node(&self.hosts[host].node);
+        let Some(node) = node.filter(|node| node.role != node.spec.role) else {
+            return;
+        };
+        let (id, role) = (node.id.clone(), node.spec.role);
+        if let Some(leader) = self.log.leader {
+            let proposal = Proposal {
+                request: None,
+                at: self.now,
+                changes: vec![Change::SetNodeRole { id, role }],
+            };
+            self.managers[leader].queue.push((None, proposal));
+            self.submit(leader);
+        }
+        let delay = self.rng.millis(500, 2000);
+        self.after(delay, Event::FollowRole { host });
     }
 
     /// Asks the leader to make the node known until it is; then the daemon starts.

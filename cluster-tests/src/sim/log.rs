@@ -53,6 +53,8 @@ impl Log {
 const FOLLOW_MS: (u64, u64) = (1, 40);
 /// From the loss of a leader to an election.
 const ELECTION_MS: (u64, u64) = (300, 1500);
+/// The same while the leadership changes after each entry.
+const HOP_MS: (u64, u64) = (5, 100);
 /// A leader without a majority finds out: sometimes after another one was elected.
 const STEP_DOWN_MS: (u64, u64) = (100, 3000);
 /// Some find out much later (a machine that was suspended), in percent.
@@ -106,7 +108,12 @@ impl World {
         if let Some(under_way) = self.log.under_way.take() {
             self.commit(under_way.entry);
             self.apply_up_to(leader, self.log.last());
-            self.submit(leader);
+            if self.hops() {
+                self.summary.hops += 1;
+                self.resign();
+            } else {
+                self.submit(leader);
+            }
         }
     }
 
@@ -209,7 +216,8 @@ impl World {
     pub(super) fn plan_election(&mut self) {
         self.log.epoch += 1;
         let epoch = self.log.epoch;
-        let delay = self.rng.millis(ELECTION_MS.0, ELECTION_MS.1);
+        let range = if self.hops() { HOP_MS } else { ELECTION_MS };
+        let delay = self.rng.millis(range.0, range.1);
         self.after(delay, Event::Elect { epoch });
     }
 

@@ -89,6 +89,8 @@ impl World {
                 session,
                 assignments,
             } => {
+                let index = session.0 as usize - 1;
+                self.check_assignments(manager, &node, index, &assignments);
                 let message = DownMessage::Assignments(assignments);
                 self.send_down(manager, &node, session, message);
             }

@@ -20,9 +20,12 @@ mod log;
 mod manager;
 mod network;
 mod rng;
+mod script;
 mod session;
+mod wishes;
 mod world;
 
+pub use script::run_script;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -31,7 +34,9 @@ use world::World;
 /// Managers; the first hosts.
 pub const MANAGERS: usize = 3;
 /// Hosts, each with a worker.
-pub const HOSTS: usize = 5;
+pub const HOSTS: usize = 6;
+/// Hosts that are there from the beginning; the others join later.
+pub const FIRST_HOSTS: usize = 5;
 /// Faults and requests stop here.
 pub const CALM: Duration = Duration::from_secs(480);
 /// Here all has to be at rest.
@@ -76,6 +81,24 @@ pub struct Summary {
     pub completed: u64,
     /// Updates that were paused.
     pub paused: u64,
+    /// Updates that failed and were taken back.
+    pub taken_back: u64,
+    /// Rollbacks that completed.
+    pub rolled_back: u64,
+    /// Updates that were stopped for want of progress.
+    pub overdue: u64,
+    /// Tasks of jobs that completed.
+    pub completions: u64,
+    /// Tasks whose container got unhealthy.
+    pub unhealthy: u64,
+    /// Tasks that left a node that no longer suited them.
+    pub evicted: u64,
+    /// Tasks that somebody wanted replaced.
+    pub marked: u64,
+    /// Turns of nodes that are drained in turns.
+    pub turns: u64,
+    /// Changes of leader right after an entry.
+    pub hops: u64,
 }
 
 impl std::ops::AddAssign<&Summary> for Summary {
@@ -97,6 +120,15 @@ impl std::ops::AddAssign<&Summary> for Summary {
         self.tasks += other.tasks;
         self.completed += other.completed;
         self.paused += other.paused;
+        self.taken_back += other.taken_back;
+        self.rolled_back += other.rolled_back;
+        self.overdue += other.overdue;
+        self.completions += other.completions;
+        self.unhealthy += other.unhealthy;
+        self.evicted += other.evicted;
+        self.marked += other.marked;
+        self.turns += other.turns;
+        self.hops += other.hops;
     }
 }
 

@@ -3,8 +3,8 @@
 use super::events::{DownMessage, Event, Id, Side, UpMessage, session_id};
 use super::world::World;
 use manager::leader::{Input, SessionId};
-use model::{NodeId, Timestamp};
-use std::collections::VecDeque;
+use model::{NodeId, PayloadId, Timestamp};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Agents speak this often; the leader counts three missing messages as silence.
@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub(super) agent_open: bool,
     leader: LeaderSide,
     missed: u32,
+    /// Secrets and configs that the leader has sent and not taken back.
+    pub(super) payloads: BTreeSet<PayloadId>,
     up: VecDeque<(Timestamp, UpMessage)>,
     down: VecDeque<(Timestamp, DownMessage)>,
 }
@@ -50,6 +52,7 @@ impl World {
             agent_open: true,
             leader: LeaderSide::Unknown,
             missed: 0,
+            payloads: BTreeSet::new(),
             up: VecDeque::new(),
             down: VecDeque::new(),
         };

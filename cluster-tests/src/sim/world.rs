@@ -9,11 +9,14 @@ use super::log::Log;
 use super::manager::Manager;
 use super::network::Network;
 use super::rng::Rng;
+use super::script::Line;
 use super::session::Session;
-use super::{CALM, END, Failure, HOSTS, MANAGERS, Summary};
+use super::{CALM, END, FIRST_HOSTS, Failure, HOSTS, MANAGERS, Summary};
 use model::cluster::{JoinSecret, RootCa};
 use model::node::{ManagerStatus, NodeSpec, NodeStatus, Role};
-use model::{Change, Cluster, ClusterId, ClusterSpec, Meta, Node, NodeId, Proposal, Timestamp};
+use model::{
+    Change, Cluster, ClusterId, ClusterSpec, Labels, Meta, Node, NodeId, Proposal, Timestamp,
+};
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ pub(super) struct World {
     trace: VecDeque<String>,
     trace_lines: usize,
     ended: bool,
+    /// What happens instead of random requests and faults.
+    script: Option<Vec<Line>>,
 }
 
 impl World {
@@ -76,8 +81,17 @@ impl World {
             trace: VecDeque::new(),
             trace_lines,
             ended: false,
+            script: None,
             rng,
             ids,
+        }
+    }
+
+    /// A world in which only happens what the script says.
+    pub(super) fn scripted(script: Vec<Line>, trace_lines: usize) -> World {
+        World {
+            script: Some(script),
+            ..World::new(0, trace_lines)
         }
     }
 
@@ -120,9 +134,10 @@ impl World {
             },
             worker_token: JoinSecret("worker".into()),
             manager_token: JoinSecret("manager".into()),
+            tokens: Vec::new(),
         };
         let mut changes = vec![Change::CreateCluster(Box::new(cluster))];
-        for host in 0..HOSTS {
+        for host in 0..FIRST_HOSTS {
             changes.extend(self.new_node(host).changes);
         }
         let first = Proposal {
@@ -131,9 +146,18 @@ impl World {
             changes,
         };
         self.bootstrap(first);
-        for host in 0..HOSTS {
+        for host in 0..FIRST_HOSTS {
             self.after(Duration::from_millis(500), Event::StartDaemon { host });
         }
+        if let Some(script) = self.script.take() {
+            self.begin_script(script);
+            return;
+        }
+        for host in FIRST_HOSTS..HOSTS {
+            let delay = self.rng.millis(20_000, 350_000);
+            self.after(delay, Event::Join { host });
+        }
+        self.plan_hops(self.seed);
         self.after(Duration::from_secs(2), Event::NextRequest);
         self.after(Duration::from_secs(5), Event::Fault);
         self.at(START + CALM, Event::Calm);
@@ -141,23 +165,32 @@ impl World {
     }
 
     /// What makes a host's node known.
-    pub(super) fn new_node(&self, host: usize) -> Proposal {
+    pub(super) fn new_node(&mut self, host: usize) -> Proposal {
         let is_manager = host < MANAGERS;
         let manager = is_manager.then(|| ManagerStatus {
             raft_id: host as u64 + 1,
             addr: format!("10.0.0.{}:2377", host + 1),
         });
+        let role = if is_manager {
+            Role::Manager
+        } else {
+            Role::Worker
+        };
+        // Some join with a token that has labels.
+        let tokens = self.checker.reference.cluster().map(|c| &c.tokens[..]);
+        let labels = match tokens {
+            Some(tokens) if !tokens.is_empty() => self.rng.pick(tokens).labels.clone(),
+            _ => Labels::new(),
+        };
         let node = Node {
             id: self.hosts[host].node.clone(),
             meta: Meta::default(),
             spec: NodeSpec {
-                role: if is_manager {
-                    Role::Manager
-                } else {
-                    Role::Worker
-                },
+                role,
+                labels,
                 ..Default::default()
             },
+            role,
             description: None,
             status: NodeStatus::default(),
             manager,
@@ -167,6 +200,11 @@ impl World {
             at: self.now,
             changes: vec![Change::CreateNode(Box::new(node))],
         }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.check_at_rest();
     }
 
     pub(super) fn after(&mut self, delay: Duration, event: Event) {
@@ -251,20 +289,27 @@ impl World {
                 started,
                 code,
             } => self.exit(host, boot, task, started, code),
+            Event::HealthCheck {
+                host,
+                boot,
+                task,
+                started,
+                number,
+            } => self.health_check(host, boot, task, started, number),
+            Event::FollowRole { host } => self.follow_role(host),
             Event::Fault => self.fault(),
             Event::Mend { number } => self.mend(number),
             Event::Wander { host, number } => self.wander(host, number),
             Event::Resign => self.resign(),
+            Event::Hops { time } => self.begin_hops(time),
             Event::StartDaemon { host } => self.start_daemon(host),
             Event::Boot { host } => self.boot(host),
             Event::Rejoin { host } => self.rejoin(host),
             Event::Join { host } => self.join(host),
+            Event::Line { line } => self.perform(&line),
             Event::Calm => self.calm_down(),
             Event::Tidy => self.tidy(),
-            Event::End => {
-                self.ended = true;
-                self.check_at_rest();
-            }
+            Event::End => self.end(),
         }
     }
 }

@@ -91,7 +91,7 @@ fn is_over(step: &Step<'_>, task: &Task) -> Rule {
             .is_none_or(|n| n.status.state == model::NodeState::Down)
     };
     let over = task.status.state > TaskState::Running;
-    if over || task.node.as_ref().is_none_or(down) {
+    if over || task.placed_on().is_none_or(down) {
         return Ok(());
     }
     Err(format!(

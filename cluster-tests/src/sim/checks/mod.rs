@@ -4,16 +4,22 @@
 //! own words over the objects before and after a proposal.
 
 mod at_rest;
+mod deadlines;
+mod jobs;
 mod ladder;
+mod payloads;
 mod placement;
+mod restarts;
+mod services;
 mod slots;
+mod turns;
 mod updates;
 
 use super::events::Id;
 use super::log::Entry;
 use super::world::World;
 use model::control::{ControlError, Written};
-use model::{Change, NodeId, Proposal, Refusal};
+use model::{Change, NodeId, Proposal, Refusal, TaskState, Timestamp};
 use std::rc::Rc;
 use store::{Event, Store};
 
@@ -30,6 +36,8 @@ pub(super) struct Checker {
     /// What each entry did there.
     applied: Vec<Rc<Applied>>,
     updates: updates::Updates,
+    turns: turns::Turns,
+    deadlines: deadlines::Deadlines,
 }
 
 /// A broken rule, in words.
@@ -38,6 +46,10 @@ type Rule = Result<(), String>;
 /// One applied proposal, for the rules.
 struct Step<'a> {
     index: u64,
+    /// Simulated time.
+    now: Timestamp,
+    /// Time of the proposal.
+    at: Timestamp,
     view: &'a Store,
     changes: &'a [Change],
     events: &'a [Event],
@@ -58,25 +70,43 @@ impl Step<'_> {
     }
 }
 
-impl updates::Updates {
-    fn check_all(&mut self, step: &Step<'_>) -> Rule {
-        ladder::check(step)?;
-        placement::check(step)?;
-        slots::check(step, self)?;
-        self.check(step)
-    }
+/// All rules over one step.
+fn check_all(
+    step: &Step<'_>,
+    updates: &mut updates::Updates,
+    turns: &mut turns::Turns,
+    deadlines: &mut deadlines::Deadlines,
+) -> Rule {
+    ladder::check(step)?;
+    placement::check(step)?;
+    updates.note(step);
+    slots::check(step, updates)?;
+    updates.check(step)?;
+    services::check(step)?;
+    jobs::check(step)?;
+    turns.check(step)?;
+    restarts::check(step)?;
+    deadlines.check(step)
 }
 
 impl Checker {
-    fn commit(&mut self, index: u64, proposals: &[Proposal]) -> Rule {
+    fn commit(&mut self, index: u64, now: Timestamp, proposals: &[Proposal]) -> Rule {
         let mut whole = Applied::default();
-        let rule = self.commit_all(index, proposals, &mut whole);
+        let rule = self.commit_all(index, now, proposals, &mut whole);
         self.applied.push(Rc::new(whole));
         rule
     }
 
-    fn commit_all(&mut self, index: u64, proposals: &[Proposal], whole: &mut Applied) -> Rule {
+    fn commit_all(
+        &mut self,
+        index: u64,
+        now: Timestamp,
+        proposals: &[Proposal],
+        whole: &mut Applied,
+    ) -> Rule {
         if proposals.is_empty() {
+            // Another leader.
+            self.deadlines.disturb(now);
             self.reference.apply(index, &[]);
         }
         for proposal in proposals {
@@ -86,6 +116,8 @@ impl Checker {
             let mut applied = self.reference.apply(index, std::slice::from_ref(proposal));
             let step = Step {
                 index,
+                now,
+                at: proposal.at,
                 view: &self.reference,
                 changes: &proposal.changes,
                 events: &applied.events,
@@ -93,7 +125,10 @@ impl Checker {
             let rule = match &applied.outcomes[0] {
                 Ok(()) if repeated && applied.events.is_empty() => Ok(()),
                 Ok(()) if repeated => Err("a request was carried out twice".into()),
-                Ok(()) => self.updates.check_all(&step),
+                Ok(()) => {
+                    let (updates, turns) = (&mut self.updates, &mut self.turns);
+                    check_all(&step, updates, turns, &mut self.deadlines)
+                }
                 Err(_) => Ok(()),
             };
             whole.outcomes.append(&mut applied.outcomes);
@@ -107,7 +142,7 @@ impl Checker {
 impl World {
     /// An entry is committed: the rules hold.
     pub(super) fn check_commit(&mut self, index: u64, entry: &Entry) {
-        let rule = self.checker.commit(index, &entry.proposals);
+        let rule = self.checker.commit(index, self.now, &entry.proposals);
         let Some(applied) = self.checker.applied.last().cloned() else {
             return;
         };
@@ -121,8 +156,20 @@ impl World {
         }
         for event in &applied.events {
             self.count(event);
-            if let Event::Node { id, new: None, .. } = event {
-                self.node_was_removed(id);
+            match event {
+                Event::Node { id, new: None, .. } => self.node_was_removed(id),
+                Event::Node {
+                    id,
+                    old: Some(old),
+                    new: Some(new),
+                    ..
+                } if new.role != new.spec.role && old.spec.role != new.spec.role => {
+                    let delay = self.rng.millis(300, 3000);
+                    if let Some(host) = self.hosts.iter().position(|h| h.node == *id) {
+                        self.after(delay, super::events::Event::FollowRole { host });
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -130,17 +177,57 @@ impl World {
     fn count(&mut self, event: &Event) {
         match event {
             Event::Task { old: None, .. } => self.summary.tasks += 1,
+            Event::Node {
+                old: Some(old),
+                new: Some(new),
+                ..
+            } => {
+                let in_turns = |n: &model::Node| {
+                    n.spec.availability == model::Availability::Drain && n.spec.drain.is_some()
+                };
+                self.summary.turns += u64::from(!in_turns(old) && in_turns(new));
+            }
+            Event::Task {
+                old: Some(old),
+                new: Some(new),
+                ..
+            } => {
+                let marked = old.replace.is_none() && new.replace.is_some();
+                self.summary.marked += u64::from(marked);
+                let leaves = new.status.message.starts_with("assigned node no longer");
+                let evicted = leaves && old.status.message != new.status.message;
+                self.summary.evicted += u64::from(evicted);
+                if old.status.state != new.status.state {
+                    let completed = new.status.state == TaskState::Complete;
+                    let of_job = new.job_iteration.is_some();
+                    self.summary.completions += u64::from(completed && of_job);
+                    let unhealthy = new.status.error.contains("unhealthy");
+                    self.summary.unhealthy += u64::from(unhealthy);
+                }
+            }
             Event::Service {
                 old: Some(old),
                 new: Some(new),
                 ..
             } => {
                 let state = |s: &model::Service| s.update_status.as_ref().map(|u| u.state);
+                if state(old) != state(new)
+                    && let Some(status) = &new.update_status
+                {
+                    let late = status.message.starts_with("no progress");
+                    self.summary.overdue += u64::from(late);
+                }
+                let last = new.history.last().map(|r| r.cause);
+                let failed = last == Some(model::service::RevisionCause::FailedUpdate);
+                if old.spec_version != new.spec_version && failed {
+                    self.summary.taken_back += 1;
+                }
                 if state(old) != state(new) {
                     use model::service::UpdateState;
                     match state(new) {
                         Some(UpdateState::Completed) => self.summary.completed += 1,
                         Some(UpdateState::Paused) => self.summary.paused += 1,
+                        Some(UpdateState::RollbackCompleted) => self.summary.rolled_back += 1,
                         _ => {}
                     }
                 }
@@ -200,8 +287,8 @@ impl World {
             .applied_request(self.clients.id(request));
         let wrong = match (result, applied) {
             (Ok(_), None) => Some("success was told of what is not committed"),
-            (Ok(Written::Service(id)), Some(applied)) if applied.created.as_ref() != Some(id) => {
-                Some("a service was created, and another id was told")
+            (Ok(written), Some(applied)) if applied.written != *written => {
+                Some("another answer was told than what was done")
             }
             (Ok(_) | Err(ControlError::Unavailable(_)), _) | (Err(_), None) => None,
             // A leader that was overthrown, and does not know, answers from an old state.
@@ -229,8 +316,12 @@ fn describe(change: &Change) -> String {
         Change::CreateTask(t) => {
             let (id, service, slot) = (&t.id, &t.service, t.slot);
             format!(
-                "create task {id} of {service} slot {slot} version {} {:?}",
-                t.spec_version, t.desired
+                "create task {id} of {service} slot {slot} {:?} version {} {:?} after {:?} restarts {}",
+                t.node,
+                t.spec_version,
+                t.desired,
+                t.start_after,
+                t.restarts.len()
             )
         }
         Change::SetTaskStatus { id, status } => {
@@ -242,8 +333,14 @@ fn describe(change: &Change) -> String {
         Change::AssignTask { id, node, .. } => format!("task {id} on {node}"),
         Change::SetDesired { id, desired } => format!("task {id} should be {desired:?}"),
         Change::CreateService { id, spec } => format!("create service {id} {}", spec.name),
-        Change::UpdateService { id, if_version, .. } => {
-            format!("update service {id} from {if_version}")
+        Change::UpdateService {
+            id,
+            if_version,
+            cause,
+            status,
+            ..
+        } => {
+            format!("update service {id} from {if_version} {cause:?} {status:?}")
         }
         Change::SetNodeStatus { id, status } => {
             format!("node {id} is {:?}: {}", status.state, status.message)
@@ -251,7 +348,10 @@ fn describe(change: &Change) -> String {
         Change::SetNodeDescription { id, .. } => format!("node {id} described"),
         Change::CreateNode(node) => format!("create node {}", node.id),
         Change::UpdateNodeSpec { id, spec, .. } => {
-            format!("node {id} spec {:?}", spec.availability)
+            format!(
+                "node {id} spec {:?} {:?} {:?} {:?}",
+                spec.availability, spec.drain, spec.labels, spec.role
+            )
         }
         Change::SetUpdateStatus { id, status, .. } => {
             let text = status

@@ -1,15 +1,15 @@
 //! Slots: one task each, and its successor.
 
-use super::updates::Updates;
+use super::updates::{Updates, is_on_duty};
 use super::{Rule, Step};
 use model::node::NodeState;
-use model::{DesiredState, ServiceId, Task};
+use model::{ServiceId, SlotKey, Task};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::Event;
 
 pub(super) fn check(step: &Step<'_>, updates: &Updates) -> Rule {
-    let mut slots: BTreeSet<(&ServiceId, u64)> = BTreeSet::new();
+    let mut slots: BTreeSet<(&ServiceId, SlotKey)> = BTreeSet::new();
     for event in step.events {
         let Event::Task {
             old,
@@ -19,26 +19,26 @@ pub(super) fn check(step: &Step<'_>, updates: &Updates) -> Rule {
         else {
             continue;
         };
-        slots.insert((&new.service, new.slot));
+        slots.insert((&new.service, new.slot_key()));
         let was = old.as_ref().map(|t| t.desired);
-        if new.desired == DesiredState::Running && was != Some(DesiredState::Running) {
+        if is_on_duty(new.desired) && !was.is_some_and(is_on_duty) {
             predecessors_have_ended(step, updates, new)?;
         }
     }
     slots
         .into_iter()
-        .try_for_each(|(service, slot)| is_not_crowded(step, updates, service, slot))
+        .try_for_each(|(service, slot)| is_not_crowded(step, updates, service, &slot))
 }
 
 /// At most one task of a slot is wanted to run; two under start-first.
-fn is_not_crowded(step: &Step<'_>, updates: &Updates, service: &ServiceId, slot: u64) -> Rule {
+fn is_not_crowded(step: &Step<'_>, updates: &Updates, service: &ServiceId, slot: &SlotKey) -> Rule {
     if step.view.service(service).is_none() {
         return Ok(()); // They are being taken down.
     }
     let tasks = step.view.tasks_in_slot(service, slot);
     let running = tasks
         .iter()
-        .filter(|t| t.desired == DesiredState::Running && !t.status.state.is_terminal())
+        .filter(|t| is_on_duty(t.desired) && !t.status.state.is_terminal())
         .count();
     let most = if updates.may_overlap(step.view, service) {
         2
@@ -63,14 +63,14 @@ fn predecessors_have_ended(step: &Step<'_>, updates: &Updates, task: &Task) -> R
         return Ok(());
     }
     let runs = |other: &&Arc<Task>| {
-        let node = other.node.as_ref().and_then(|node| step.view.node(node));
+        let node = other.placed_on().and_then(|node| step.view.node(node));
         let counts = node
             .is_some_and(|n| n.status.state != NodeState::Down && !step.is_fresh(n.meta.changed));
         other.id != task.id && counts && !other.status.state.is_terminal()
     };
     match step
         .view
-        .tasks_in_slot(&task.service, task.slot)
+        .tasks_in_slot(&task.service, &task.slot_key())
         .iter()
         .find(runs)
     {
