@@ -5,7 +5,7 @@ use crate::router::Call;
 use crate::{Api, ApiError, convert};
 use http::Response;
 use model::control::{FoundTask, Query, Selector, TaskSelector};
-use model::{NodeId, ServiceId};
+use model::{NodeId, ServiceId, TaskState};
 
 const FILTERS: [&str; 8] = [
     "_up-to-date",
@@ -18,24 +18,12 @@ const FILTERS: [&str; 8] = [
     "service",
 ];
 
-/// States that a filter may name: those that tasks can be asked to reach, and the rest of the ladder.
-const STATES: [&str; 15] = [
-    "new",
-    "allocated",
-    "pending",
-    "assigned",
-    "accepted",
-    "preparing",
-    "ready",
-    "starting",
-    "running",
-    "complete",
-    "shutdown",
-    "failed",
-    "rejected",
-    "remove",
-    "orphaned",
-];
+/// States that a filter may name beside those that tasks have: one of Docker's allocator, and one that is only wished for.
+const OTHER_STATES: [&str; 2] = ["allocated", "remove"];
+
+fn is_state(name: &str) -> bool {
+    OTHER_STATES.contains(&name) || TaskState::ALL.iter().any(|state| state.name() == name)
+}
 
 /// The task that a user's word means.
 pub(super) async fn find(api: &Api, reference: &str) -> Result<FoundTask, ApiError> {
@@ -51,7 +39,7 @@ pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let filters = call.query.filters(&FILTERS)?;
     if let Some(state) = filters
         .values("desired-state")
-        .find(|s| !STATES.contains(&s.to_ascii_lowercase().as_str()))
+        .find(|s| !is_state(&s.to_ascii_lowercase()))
     {
         return Err(ApiError::bad_request(format!(
             "invalid task state filter '{state}'"
