@@ -38,6 +38,11 @@ impl Place {
                 enter::renew(&identity, &managers).await?
             }
         };
+        if renewed.role() != identity.role() {
+            // A manager's certificate without its place in the Raft group would not survive a restart.
+            let text = "the role of this node is being changed, which brings a certificate";
+            return Err(SwarmError::Refused(text.into()));
+        }
         renewed
             .store(&self.paths.certificates())
             .map_err(SwarmError::refused)?;

@@ -29,16 +29,23 @@ impl Swarm {
     /// Follows [`Swarm::note_role`] as long as the swarm exists.
     pub(super) async fn follow_role(self) {
         let mut said = self.inner.role.subscribe();
+        // Each reason is told once, not at every try.
+        let mut told = None;
         loop {
             let wished = *said.borrow_and_update();
             match self.take_role(wished).await {
                 Ok(()) => {
+                    told = None;
                     if said.changed().await.is_err() {
                         return;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "this node has not changed its role yet");
+                    let why = Some(error.to_string());
+                    if told != why {
+                        tracing::warn!(%error, "this node has not changed its role yet");
+                        told = why;
+                    }
                     sleep(TRY_AGAIN).await;
                 }
             }
