@@ -21,8 +21,11 @@ pub(crate) fn settle(plan: &mut Plan<'_>) {
         }
         let order = drain::order_of(plan, members).unwrap_or(update_order);
         let fresh = || wanted().filter(|(_, m)| !m.is_stale());
-        // Two of older specs are there when one update came into another: one of them is enough to wait with.
-        let old_but_running = || wanted().find(|(_, m)| m.is_running());
+        // Two of older specs are there when one update came into another: one of them is enough to wait with, and not
+        // the one that has to leave its node.
+        let running = || wanted().filter(|(_, m)| m.is_running());
+        let stays = |(_, m): &(usize, &Member)| m.place != Place::Leaving;
+        let old_but_running = || running().find(stays).or_else(|| running().next());
         let Some((keep, kept)) = fresh()
             .find(|(_, m)| m.is_running())
             .or_else(|| fresh().next())
