@@ -78,6 +78,10 @@ fn leaving(step: &Step<'_>, node: &Node, task: &Task) -> Leaving {
         && task.status.applied_at >= node.meta.updated_at
         && task.running_at.is_some();
     let runs = task.status.state == TaskState::Running;
+    // A task of a job that an operator wants to run again does so at once, wherever it is.
+    if task.job_iteration.is_some() && task.replace.is_some() {
+        return Leaving::No;
+    }
     let SlotKey::Replica(_) = task.slot_key() else {
         return Leaving::No;
     };
