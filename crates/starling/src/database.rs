@@ -4,13 +4,17 @@
 //! by a sync of the database's file; callers that come while one is under way share the next. Each value carries a
 //! checksum. What is in here can be rebuilt, see [`crate::daemon`]: a database that cannot be opened is set aside with a
 //! word to the operator.
+//!
+//! After its first failed write, as on a full disk, sled answers every other one with that error for as long as it is
+//! open. So the database is opened anew then, and what was not yet on disk is written again.
 
 use anyhow::{Context, bail};
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a database may still be held by who has just closed it, or by a daemon that was killed and that the kernel
@@ -28,13 +32,41 @@ const CACHE_BYTES: u64 = 4 << 20;
 pub(crate) struct Database(Arc<Inner>);
 
 struct Inner {
-    db: sled::Db,
-    /// sled's data file, for our own syncs.
-    file: File,
+    dir: PathBuf,
+    /// None while it could not be opened again.
+    opened: RwLock<Option<Opened>>,
+    /// What may not be on disk yet. Held during a write, so that the newest value of a key is here and in sled.
+    unsynced: Mutex<Unsynced>,
     /// Writers take a ticket when they want their writes on disk.
     tickets: AtomicU64,
     /// Every ticket up to this one is served. The lock is held during a sync, so that those who come meanwhile share one.
     served: Mutex<u64>,
+}
+
+/// Writes that may be lost when the database has to be opened again.
+#[derive(Default)]
+struct Unsynced {
+    /// By tree and key: the number of the write, and the value; none for a row that goes.
+    rows: BTreeMap<(Arc<str>, Vec<u8>), (u64, Option<Vec<u8>>)>,
+    /// Number of the last write.
+    last: u64,
+}
+
+struct Opened {
+    db: sled::Db,
+    /// sled's data file, for our own syncs.
+    file: File,
+}
+
+impl Opened {
+    fn write(&self, tree: &str, key: &[u8], sealed: Option<&[u8]>) -> io::Result<()> {
+        let tree = self.db.open_tree(tree).map_err(io::Error::from)?;
+        match sealed {
+            Some(sealed) => tree.insert(key, sealed),
+            None => tree.remove(key),
+        }?;
+        Ok(())
+    }
 }
 
 impl Database {
@@ -42,8 +74,10 @@ impl Database {
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Database> {
         // One that is in use is not damaged: it must not be set aside.
         wait_until_free(dir)?;
-        match open(dir) {
-            Ok(database) => Ok(database),
+        let opened = match open(dir) {
+            Ok(opened) => Ok(opened),
+            // It is whole, and would be lost.
+            Err(error) if is_disk_full(&error) => Err(error),
             Err(error) if dir.exists() => {
                 let aside = set_aside(dir)?;
                 tracing::error!(
@@ -55,20 +89,49 @@ impl Database {
                 open(dir)
             }
             Err(error) => Err(error),
-        }
+        };
+        Ok(Database(Arc::new(Inner {
+            dir: dir.to_owned(),
+            opened: RwLock::new(Some(opened?)),
+            unsynced: Mutex::default(),
+            tickets: AtomicU64::new(0),
+            served: Mutex::new(0),
+        })))
     }
 
     /// A tree of it.
     pub(crate) fn tree(&self, name: &str) -> anyhow::Result<Tree> {
-        let tree = self
-            .0
-            .db
-            .open_tree(name)
+        self.with(|opened| Ok(opened.db.open_tree(name)?))
             .with_context(|| format!("cannot open the tree {name}"))?;
         Ok(Tree {
-            tree,
+            name: name.into(),
             database: self.clone(),
         })
+    }
+
+    /// Uses the database as it is open now.
+    fn with<T>(&self, work: impl FnOnce(&Opened) -> io::Result<T>) -> io::Result<T> {
+        let opened = self.0.opened.read().unwrap_or_else(PoisonError::into_inner);
+        match &*opened {
+            Some(opened) => work(opened),
+            None => Err(io::Error::other("the database could not be opened again")),
+        }
+    }
+
+    /// Writes a row, or removes it; [`Database::sync`] makes it durable, also when this fails.
+    fn write(&self, tree: &Arc<str>, key: &[u8], sealed: Option<Vec<u8>>) -> io::Result<()> {
+        let mut unsynced = self.unsynced();
+        unsynced.last += 1;
+        let row = (tree.clone(), key.to_vec());
+        let entry = (unsynced.last, sealed.clone());
+        unsynced.rows.insert(row, entry);
+        let done = self.with(|opened| opened.write(tree, key, sealed.as_deref()));
+        done.or_else(|error| self.open_again(&unsynced, error))
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        let unsynced = self.0.unsynced.lock();
+        unsynced.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when everything that was written before is on disk.
@@ -79,11 +142,55 @@ impl Database {
             return Ok(());
         }
         let upto = self.0.tickets.load(Ordering::SeqCst);
-        self.0.db.flush().map_err(io::Error::other)?;
-        self.0.file.sync_data()?;
+        let last = self.unsynced().last;
+        let flush = |opened: &Opened| {
+            opened.db.flush()?;
+            opened.file.sync_data()
+        };
+        if let Err(error) = self.with(flush) {
+            self.open_again(&self.unsynced(), error)?;
+            self.with(flush)?;
+        }
+        self.unsynced().rows.retain(|_, (write, _)| *write > last);
         *served = upto;
         Ok(())
     }
+
+    /// Opens the database anew after an error and writes what may have been lost. When that fails, nothing can be used
+    /// until a later write succeeds with it.
+    fn open_again(&self, unsynced: &Unsynced, error: io::Error) -> io::Result<()> {
+        tracing::warn!(%error, "the database is opened anew after an error");
+        let opened = self.0.opened.write();
+        let mut opened = opened.unwrap_or_else(PoisonError::into_inner);
+        // Closing comes first: sled locks its file.
+        *opened = None;
+        let reopen = || {
+            wait_until_free(&self.0.dir)?;
+            let fresh = open(&self.0.dir)?;
+            for ((tree, key), (_, sealed)) in &unsynced.rows {
+                fresh.write(tree, key, sealed.as_deref())?;
+            }
+            anyhow::Ok(fresh)
+        };
+        let fresh = reopen().map_err(|error| io::Error::other(format!("{error:#}")))?;
+        *opened = Some(fresh);
+        Ok(())
+    }
+}
+
+/// Nothing can be written, which says nothing against what is there.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = match cause.downcast_ref::<sled::Error>() {
+            Some(sled::Error::Io(io)) => Some(io),
+            _ => cause.downcast_ref::<io::Error>(),
+        };
+        let kind = io.map(io::Error::kind);
+        matches!(
+            kind,
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        )
+    })
 }
 
 /// Returns when nobody holds sled's lock on its file.
@@ -108,7 +215,7 @@ fn wait_until_free(dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn open(dir: &Path) -> anyhow::Result<Database> {
+fn open(dir: &Path) -> anyhow::Result<Opened> {
     let config = sled::Config::new()
         .path(dir)
         .cache_capacity(CACHE_BYTES)
@@ -119,13 +226,7 @@ fn open(dir: &Path) -> anyhow::Result<Database> {
         .with_context(|| format!("cannot open the database {}", dir.display()))?;
     db.flush().context("cannot write the database")?;
     let file = File::open(dir.join(FILE)).context("cannot open the database's file")?;
-    let inner = Inner {
-        db,
-        file,
-        tickets: AtomicU64::new(0),
-        served: Mutex::new(0),
-    };
-    Ok(Database(Arc::new(inner)))
+    Ok(Opened { db, file })
 }
 
 fn set_aside(dir: &Path) -> anyhow::Result<PathBuf> {
@@ -141,33 +242,34 @@ fn set_aside(dir: &Path) -> anyhow::Result<PathBuf> {
 /// A tree whose values carry a checksum.
 #[derive(Clone)]
 pub(crate) struct Tree {
-    tree: sled::Tree,
+    name: Arc<str>,
     database: Database,
 }
 
 impl Tree {
+    fn with<T>(&self, work: impl FnOnce(sled::Tree) -> io::Result<T>) -> io::Result<T> {
+        self.database
+            .with(|opened| work(opened.db.open_tree(&*self.name)?))
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let value = self.tree.get(key).map_err(io::Error::other)?;
+        let value = self.with(|tree| Ok(tree.get(key)?))?;
         value.map(|value| unseal(key, &value)).transpose()
     }
 
     pub(crate) fn put(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
-        self.tree
-            .insert(key, seal(value))
-            .map_err(io::Error::other)?;
-        Ok(())
+        self.database.write(&self.name, key, Some(seal(value)))
     }
 
     pub(crate) fn delete(&self, key: &[u8]) -> io::Result<()> {
-        self.tree.remove(key).map_err(io::Error::other)?;
-        Ok(())
+        self.database.write(&self.name, key, None)
     }
 
     /// All rows. One that is damaged is left out with a word to the operator: what it said is rebuilt like a lost tree.
     pub(crate) fn scan(&self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut rows = Vec::new();
-        for row in &self.tree {
-            let (key, value) = row.map_err(io::Error::other)?;
+        let found = self.with(|tree| Ok(tree.iter().collect::<sled::Result<Vec<_>>>()?))?;
+        for (key, value) in found {
             match unseal(&key, &value) {
                 Ok(value) => rows.push((key.to_vec(), value)),
                 Err(error) => tracing::error!(%error, "a damaged record is left out"),
@@ -178,10 +280,13 @@ impl Tree {
 
     /// Removes all rows, durably.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        if self.tree.is_empty() {
+        let keys = self.with(|tree| Ok(tree.iter().keys().collect::<sled::Result<Vec<_>>>()?))?;
+        if keys.is_empty() {
             return Ok(());
         }
-        self.tree.clear().map_err(io::Error::other)?;
+        for key in keys {
+            self.delete(&key)?;
+        }
         self.flush()
     }
 
@@ -236,11 +341,58 @@ mod tests {
         let database = Database::open(&dir).expect("open");
         let tree = database.tree("t").expect("tree");
         assert_eq!(tree.scan().expect("scan"), [(b"b".to_vec(), b"2".to_vec())]);
-        tree.tree.insert(b"c", b"no checksum").expect("insert");
+        let insert = |tree: sled::Tree| Ok(tree.insert(b"c", b"no checksum")?);
+        tree.with(insert).expect("insert");
         assert!(tree.get(b"c").is_err());
         assert_eq!(tree.scan().expect("scan").len(), 1);
         drop((tree, database));
         std::fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn what_is_not_yet_on_disk_outlives_a_failure() {
+        let dir = scratch("again");
+        let database = Database::open(&dir).expect("open");
+        let tree = database.tree("t").expect("tree");
+        for key in [b"a", b"b"] {
+            tree.put(key, b"1").expect("put");
+        }
+        tree.flush().expect("flush");
+        tree.put(b"a", b"2").expect("put");
+        tree.delete(b"b").expect("delete");
+        // As long as it cannot be opened, all is refused and nothing is forgotten.
+        *database.0.opened.write().expect("lock") = None;
+        let aside = dir.with_extension("away");
+        std::fs::rename(&dir, &aside).expect("rename");
+        std::fs::write(&dir, "no directory").expect("write");
+        tree.put(b"c", b"3").expect_err("it is closed");
+        tree.get(b"a").expect_err("it is closed");
+        tree.flush().expect_err("it is closed");
+        std::fs::remove_file(&dir).expect("remove");
+        std::fs::rename(&aside, &dir).expect("rename");
+        let expected = [
+            (b"a".to_vec(), b"2".to_vec()),
+            (b"c".to_vec(), b"3".to_vec()),
+        ];
+        tree.flush().expect("it is opened again");
+        assert_eq!(tree.scan().expect("scan"), expected);
+        tree.flush().expect("flush");
+        assert!(database.unsynced().rows.is_empty());
+        drop((tree, database));
+        let tree = Database::open(&dir).and_then(|database| database.tree("t"));
+        assert_eq!(tree.expect("tree").scan().expect("scan"), expected);
+        std::fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn a_full_disk_is_no_damage() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert!(is_disk_full(
+            &anyhow::Error::new(sled::Error::Io(full())).context("open")
+        ));
+        assert!(is_disk_full(&anyhow::Error::new(full())));
+        let damaged = sled::Error::Corruption { at: None, bt: () };
+        assert!(!is_disk_full(&anyhow::Error::new(damaged)));
     }
 
     #[test]
