@@ -115,10 +115,12 @@ fn count_task(service: &Service, task: &Task, is_down: bool, count: &mut Service
     if task.status.state == TaskState::Running && task.is_wanted() && !is_down {
         count.running += 1;
     }
-    if service.spec.mode.is_global() && task.is_wanted() {
+    let is_complete = service.spec.mode.is_job() && task.status.state == TaskState::Complete;
+    // Clients add both for the total of a job with one task per node.
+    if service.spec.mode.is_global() && task.is_wanted() && !is_complete {
         count.desired += 1;
     }
-    if service.spec.mode.is_job() && task.status.state == TaskState::Complete {
+    if is_complete {
         count.completed += 1;
     }
 }

@@ -223,7 +223,7 @@ async fn lists_are_filtered_and_counted() {
     assert_eq!(status("web"), counts(2, 3, 0));
     assert_eq!(status("agent"), counts(1, 1, 0));
     assert_eq!(status("job"), counts(1, 2, 1));
-    assert_eq!(status("each"), counts(0, 1, 1));
+    assert_eq!(status("each"), counts(0, 0, 1));
     let job = server.get("/services/job").await.expect(200).json();
     assert!(
         job["JobStatus"]["JobIteration"]["Index"]
