@@ -177,7 +177,8 @@ fn what_is_mentioned_is_taken_as_it_is() {
     assert_eq!(new.task.force_update, 0);
     assert!(new.task.container.cap_add.is_empty());
     assert_eq!(new.task.container.oom_score_adj, 0);
-    assert_eq!(new.mode, Mode::Replicated { replicas: None });
+    let replicas = Some(1);
+    assert_eq!(new.mode, Mode::Replicated { replicas });
     // A client of today that leaves out what it knows means it.
     let mut sent = answered(&current);
     for path in ["CapabilityAdd", "Secrets", "Healthcheck", "Sysctls"] {
