@@ -307,7 +307,7 @@ async fn dry_runs_write_nothing_and_show_the_plan() {
     assert_eq!(
         planned["Diff"],
         json!([
-            {"Path": "Mode.Replicated.Replicas", "Old": null, "New": 4},
+            {"Path": "Mode.Replicated.Replicas", "Old": 1, "New": 4},
             {"Path": "TaskTemplate.ContainerSpec.Image", "Old": "busybox:1", "New": "busybox:2"},
         ])
     );
