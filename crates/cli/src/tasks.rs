@@ -83,10 +83,9 @@ pub(crate) async fn write(session: &mut Session, tasks: Vec<Task>, flags: &PsFla
     let mut lines = Vec::new();
     for task in tasks {
         let service = resolver.service(session, &task.service_id).await?;
-        let name = if task.slot != 0 {
-            format!("{service}.{}", task.slot)
-        } else {
-            format!("{service}.{}", task.node_id)
+        let name = match slot(session, &mut resolver, &task).await? {
+            Some(slot) => format!("{service}.{slot}"),
+            None => format!("{service}.{}", task.node_id),
         };
         let node = resolver.node(session, &task.node_id).await?;
         lines.push(Line { name, node, task });
@@ -107,6 +106,19 @@ pub(crate) async fn write(session: &mut Session, tasks: Vec<Task>, flags: &PsFla
         )
     });
     flags.format.write(session, &LAYOUT, rows.collect())
+}
+
+/// The number of a task's slot as its container's name has it; none when its node is the slot. The API counts the slots
+/// of jobs from 0, and leaves that 0 out.
+async fn slot(session: &Session, resolver: &mut Resolver, task: &Task) -> Result<Option<i64>> {
+    if task.job_iteration.is_none() {
+        return Ok(Some(task.slot).filter(|slot| *slot != 0));
+    }
+    let numbered = task.slot != 0
+        || resolver
+            .is_replicated_job(session, &task.service_id)
+            .await?;
+    Ok(numbered.then_some(task.slot + 1))
 }
 
 fn task_row(line: &Line, again: bool, no_trunc: bool, now: Timestamp) -> Row {
