@@ -4,6 +4,7 @@ mod bodies;
 mod daemon;
 mod nodes;
 mod services;
+mod slots;
 
 use cli::client::Environment;
 use cli::console::Console;

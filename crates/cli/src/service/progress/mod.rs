@@ -1,5 +1,6 @@
 //! Waits until a service is as its spec wants it, and shows how far it is.
 
+mod given_up;
 mod modes;
 
 use super::running::stopped;
@@ -88,6 +89,8 @@ struct Look {
     service: Service,
     tasks: Vec<Task>,
     active: BTreeSet<String>,
+    /// The last task of a slot that stays empty, if there is such a slot.
+    given_up: Option<Task>,
 }
 
 /// Waits until the service has converged, has stopped to try, or the user has enough of it.
@@ -165,6 +168,8 @@ struct Watch {
     /// Nodes that a global job had at the beginning; later ones are not waited for.
     job_nodes: Option<BTreeSet<String>>,
     started: bool,
+    /// The task that the last look found to be given up.
+    given_up: Option<String>,
 }
 
 /// How a wait ended; none when it goes on.
@@ -182,6 +187,7 @@ impl Watch {
             slots: BTreeMap::new(),
             job_nodes: None,
             started: false,
+            given_up: None,
         }
     }
 
@@ -213,8 +219,15 @@ impl Watch {
             self.show(session, "", "job complete")?;
             return Ok(Some(Ok(())));
         }
-        if let Some(why) = modes::lost_job(look) {
-            return Ok(Some(failed(why)));
+        // The service and its tasks are read one after the other, so one look may see a change half done.
+        let before = std::mem::replace(
+            &mut self.given_up,
+            look.given_up.as_ref().map(|task| task.id.clone()),
+        );
+        if let Some(task) = &look.given_up
+            && before.as_ref() == Some(&task.id)
+        {
+            return Ok(Some(failed(given_up::reason(&look.service, task))));
         }
         self.remember(session, monitor)?;
         Ok(None)
@@ -313,11 +326,22 @@ async fn look(session: &Session, name: &str) -> Result<Look> {
     filters
         .add("service", &service.id)
         .add("_up-to-date", "true");
-    let tasks = session
+    let tasks: Vec<Task> = session
         .client
         .get("/tasks", &[("filters", &filters.to_json())])
         .await?;
     let nodes: Vec<Node> = session.client.get("/nodes", &[]).await?;
+    let mut given_up = given_up::find(&service, &nodes, &tasks, &tasks).cloned();
+    if given_up.is_some() {
+        // A newer task of another spec may be in that slot. It is asked for only now, as that is rare.
+        let mut filters = Filters::new();
+        filters.add("service", &service.id);
+        let all: Vec<Task> = session
+            .client
+            .get("/tasks", &[("filters", &filters.to_json())])
+            .await?;
+        given_up = given_up::find(&service, &nodes, &all, &tasks).cloned();
+    }
     let active = nodes
         .into_iter()
         .filter(|node| node.status.state != "down")
@@ -327,6 +351,7 @@ async fn look(session: &Session, name: &str) -> Result<Look> {
         service,
         tasks,
         active,
+        given_up,
     })
 }
 

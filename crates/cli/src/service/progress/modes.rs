@@ -262,21 +262,3 @@ fn favourites_of_job<K: Ord>(look: &Look, key: impl Fn(&Task) -> K) -> BTreeMap<
     }
     chosen
 }
-
-/// Why a job can never be complete: a task failed, and the service says that failed tasks get no successor.
-pub(super) fn lost_job(look: &Look) -> Option<String> {
-    let policy = look.service.spec.task_template.restart_policy.as_ref()?;
-    if policy.condition != "none" {
-        return None;
-    }
-    look.service.job_status.as_ref()?;
-    let tasks = favourites_of_job(look, |task| (task.slot, task.node_id.clone()));
-    let failed = |task: &&&Task| matches!(task.status.state.as_str(), "failed" | "rejected");
-    let lost = tasks.values().find(failed)?;
-    Some(format!(
-        "job failed: task {} {}: {} (the restart condition is none)",
-        short_id(&lost.id),
-        lost.status.state,
-        lost.status.err
-    ))
-}

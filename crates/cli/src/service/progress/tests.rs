@@ -39,6 +39,7 @@ fn seen(replicas: u64, tasks: Vec<Task>, update: Option<(&str, &str)>) -> Look {
         service,
         tasks,
         active: ["n1".to_owned()].into(),
+        given_up: None,
     }
 }
 
@@ -213,16 +214,27 @@ fn a_job_ends_when_all_its_tasks_did() {
 }
 
 #[test]
-fn a_job_that_cannot_end_says_so() {
-    let mut look = job_look(
-        replicated_job(1, 1),
-        vec![task(1, "complete", "failed", "task: non-zero exit (2)")],
+fn a_slot_that_is_given_up_ends_the_wait_at_the_second_look() {
+    let last = |id: &str| Task {
+        id: id.into(),
+        ..task(1, "shutdown", "failed", "task: non-zero exit (1)")
+    };
+    let look = |id: &str| Look {
+        given_up: Some(last(id)),
+        ..seen(1, vec![last(id)], None)
+    };
+    let other = || seen(1, vec![task(1, "running", "starting", "")], None);
+    let end = |looks: &[Look]| play(looks).1;
+    assert!(end(&[look("a")]).is_none());
+    assert!(end(&[look("a"), look("b")]).is_none());
+    assert!(end(&[look("a"), other(), look("a")]).is_none());
+    let why = end(&[look("a"), look("a")]).unwrap().unwrap_err();
+    assert!(
+        why.to_string().ends_with(
+            "a failed and will not be started again (restart policy): task: non-zero exit (1)"
+        ),
+        "{why}"
     );
-    assert!(play(std::slice::from_ref(&look)).1.is_none());
-    let policy = &mut look.service.spec.task_template.restart_policy;
-    policy.get_or_insert_default().condition = "none".into();
-    let why = play(&[look]).1.unwrap().unwrap_err().to_string();
-    assert!(why.contains("task: non-zero exit (2)"), "{why}");
 }
 
 #[test]
@@ -264,6 +276,7 @@ fn a_global_service_is_shown_node_by_node() {
         service: look.service.clone(),
         tasks: vec![],
         active: look.active.clone(),
+        given_up: None,
     };
     let with = |state: &str| Look {
         tasks: vec![task(0, "running", state, "")],
