@@ -43,11 +43,16 @@ struct Inner {
     served: Mutex<u64>,
 }
 
+/// The tree and the key of a row.
+type RowKey = (Arc<str>, Vec<u8>);
+/// Which write it was, and the value; none when the row was removed.
+type RowWrite = (u64, Option<Vec<u8>>);
+
 /// Writes that may be lost when the database has to be opened again.
 #[derive(Default)]
 struct Unsynced {
     /// By tree and key: the number of the write, and the value; none for a row that goes.
-    rows: BTreeMap<(Arc<str>, Vec<u8>), (u64, Option<Vec<u8>>)>,
+    rows: BTreeMap<RowKey, RowWrite>,
     /// Number of the last write.
     last: u64,
 }
