@@ -4,7 +4,7 @@ use crate::class::HostNo;
 use crate::filter::{Demand, Filter, Seen};
 use crate::index::Index;
 use model::NodeId;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use store::Store;
 
 /// How many nodes each filter refused.
@@ -55,7 +55,7 @@ pub(crate) fn piece(filter: Filter, count: u64) -> String {
 #[derive(Default)]
 pub(crate) struct Reasons {
     /// By demand, since the last placement.
-    told: HashMap<String, String>,
+    told: BTreeMap<String, String>,
 }
 
 impl Reasons {

@@ -7,7 +7,7 @@ use crate::labels::LabelKey;
 use crate::tree::Shape;
 use model::task::{GenericResource, Resources};
 use model::{Node, NodeId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{GenericUse, Store, Usage};
 
@@ -39,21 +39,21 @@ pub(crate) struct Index {
     keys: Vec<LabelKey>,
     hosts: Vec<Option<Host>>,
     free: Vec<HostNo>,
-    by_id: HashMap<NodeId, HostNo>,
+    by_id: BTreeMap<NodeId, HostNo>,
     /// By where the text of the node's own id is: ids that are copied share it, and need not be read.
-    by_text: HashMap<usize, HostNo>,
+    by_text: BTreeMap<usize, HostNo>,
     /// By host name in lower case.
-    by_name: HashMap<String, BTreeSet<HostNo>>,
+    by_name: BTreeMap<String, BTreeSet<HostNo>>,
     classes: Classes,
     /// Trees by what they are for, as long as the classes stay.
-    shapes: HashMap<String, Arc<Shape>>,
+    shapes: BTreeMap<String, Arc<Shape>>,
     /// The generation of the classes that they are of.
     shapes_of: u64,
     /// Hosts that the last decision has changed, as they were before. It is expected to be applied: then the store
     /// says the same of them as is counted here already.
-    changed: HashMap<HostNo, Usage>,
+    changed: BTreeMap<HostNo, Usage>,
     /// Generic resources in use, of hosts where this decision gave some.
-    generic: HashMap<HostNo, GenericUse>,
+    generic: BTreeMap<HostNo, GenericUse>,
 }
 
 impl Index {

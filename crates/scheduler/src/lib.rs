@@ -28,7 +28,7 @@ use marks::Marks;
 use model::task::{GenericValue, TaskSpec};
 use model::{Change, ServiceId, Timestamp};
 use place::{Group, Placer};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub struct Scheduler {
     index: Index,
     marks: Marks,
     /// Constraints and preferences that were read, by [`key_of`].
-    wishes: HashMap<String, Arc<Wishes>>,
+    wishes: BTreeMap<String, Arc<Wishes>>,
 }
 
 /// Sets of constraints and preferences that are remembered: those in use, and some that were.

@@ -9,7 +9,7 @@ use crate::search::{Past, Search};
 use crate::{ASSIGNED_MESSAGE, FAILURE_WINDOW, MAX_FAILURES};
 use model::task::GenericResource;
 use model::{Change, Node, NodeId, ServiceId, Task, TaskState, TaskStatus, Timestamp};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Store;
 
@@ -31,7 +31,7 @@ pub(crate) struct Placer<'a> {
     now: Timestamp,
     /// The service of the last group, and where this decision has placed its tasks: another version of it may be next.
     last: Option<&'a ServiceId>,
-    placed: HashMap<HostNo, u64>,
+    placed: BTreeMap<HostNo, u64>,
     marks: &'a mut Marks,
     reasons: Reasons,
     pub(crate) changes: Vec<Change>,
@@ -49,7 +49,7 @@ impl<'a> Placer<'a> {
             index,
             now,
             last: None,
-            placed: HashMap::new(),
+            placed: BTreeMap::new(),
             marks,
             reasons: Reasons::default(),
             changes: Vec::new(),

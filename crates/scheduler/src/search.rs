@@ -12,7 +12,7 @@ use crate::tree::{PoolNo, Rank, Shape, Tree};
 use model::NodeId;
 use model::task::{GenericResource, Resources};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, btree_set};
+use std::collections::{BTreeMap, BinaryHeap, btree_set};
 use store::{GenericUse, Store};
 
 /// A search for the tasks of one group. The index stays as it is until the search has ended.
@@ -23,7 +23,7 @@ pub(crate) struct Search<'a> {
     shape: &'a Shape,
     own: &'a mut Marks,
     /// Generic resources in use, of hosts where this search gave some.
-    generic: HashMap<HostNo, GenericUse>,
+    generic: BTreeMap<HostNo, GenericUse>,
     pools: Vec<Pool<'a>>,
     tree: Tree<'a>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Past<'a, A, F> {
     /// Nodes with active tasks of the service, and how many.
     pub(crate) active: A,
     /// Hosts where this decision has placed tasks of the service already, and how many.
-    pub(crate) placed: &'a HashMap<HostNo, u64>,
+    pub(crate) placed: &'a BTreeMap<HostNo, u64>,
     /// Nodes where it keeps failing.
     pub(crate) failing: F,
 }
@@ -87,7 +87,7 @@ impl<'a> Search<'a> {
             demand,
             shape,
             own: marks,
-            generic: HashMap::new(),
+            generic: BTreeMap::new(),
             pools: Vec::new(),
             tree: Tree::new(shape, Vec::new()),
         };
@@ -128,7 +128,7 @@ impl<'a> Search<'a> {
         });
         self.tree = Tree::new(self.shape, bounds.collect());
         if !labels.is_empty() {
-            let mut of_class: HashMap<ClassNo, u64> = HashMap::new();
+            let mut of_class: BTreeMap<ClassNo, u64> = BTreeMap::new();
             for (no, own) in self.own.iter() {
                 if let Some(host) = self.index.host(no) {
                     *of_class.entry(host.class).or_default() += own.of_service;

@@ -3,7 +3,7 @@
 
 use crate::class::{ClassNo, Place};
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// How good a host is for the next task; the least is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ pub(crate) struct Shape {
     children: Vec<Vec<usize>>,
     /// Pools of each leaf.
     pools_of: Vec<Vec<PoolNo>>,
-    by_value: HashMap<(usize, String), usize>,
+    by_value: BTreeMap<(usize, String), usize>,
     /// The class and the leaf of each pool.
     pub(crate) pools: Vec<(ClassNo, usize)>,
 }
@@ -40,7 +40,7 @@ impl Shape {
             parents: vec![None],
             children: vec![Vec::new()],
             pools_of: vec![Vec::new()],
-            by_value: HashMap::new(),
+            by_value: BTreeMap::new(),
             pools: Vec::new(),
         };
         for (class, values) in classes {
