@@ -6,7 +6,9 @@ import sys
 # For these, more is better; for all others (times, memory, CPU) less is.
 MORE_IS_BETTER = ("per_s", "per_second", "tasks_per_s", "min_running")
 # Kept for each run beside the figures; not figures themselves.
-SKIP = ("runs", "when", "loadavg_before", "section_cpu", "meta", "writes", "seconds")
+SKIP = ("runs", "when", "loadavg_before", "section_cpu", "meta")
+# What the load client says of its own work.
+SKIP_IN_LOAD = ("writes", "seconds")
 
 
 def figures(node, path=()):
@@ -16,7 +18,7 @@ def figures(node, path=()):
             yield path, node["median"]
             return
         for key, value in node.items():
-            if key not in SKIP:
+            if key not in SKIP and not (path[:1] == ("load",) and key in SKIP_IN_LOAD):
                 yield from figures(value, path + (key,))
     elif isinstance(node, (int, float)) and not isinstance(node, bool) and path and path[0] in ("memory", "load"):
         yield path, node
