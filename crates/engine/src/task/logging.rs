@@ -4,13 +4,7 @@ use crate::config::LogConfig;
 use crate::error::CreateError;
 use model::Driver;
 
-/// Docker's default size of a file of the `local` driver.
-const LOCAL_MAX_SIZE: u64 = 20 << 20;
-/// Docker's default number of files of the `local` driver.
-const LOCAL_MAX_FILES: u32 = 5;
-
-/// Rotation of the container's log. What is asked of Docker's `local` driver is kept in json-files, too: with that
-/// driver's own defaults; the format of its files is nobody's business but the engine's.
+/// Rotation of the container's log.
 pub(super) fn log(driver: Option<&Driver>) -> Result<LogConfig, CreateError> {
     let mut log = LogConfig::default();
     let Some(driver) = driver else {
@@ -18,16 +12,9 @@ pub(super) fn log(driver: Option<&Driver>) -> Result<LogConfig, CreateError> {
     };
     match driver.name.as_str() {
         "" | "json-file" => {}
-        "local" => {
-            log = LogConfig {
-                max_size: LOCAL_MAX_SIZE,
-                max_files: LOCAL_MAX_FILES,
-            }
-        }
         other => {
-            let text = format!(
-                "logger: no log driver named '{other}' is registered (there are json-file and local)"
-            );
+            let text =
+                format!("logger: no log driver named '{other}' is registered (there is json-file)");
             return Err(CreateError::Invalid(text));
         }
     }
@@ -36,15 +23,10 @@ pub(super) fn log(driver: Option<&Driver>) -> Result<LogConfig, CreateError> {
         match name.as_str() {
             "max-size" => log.max_size = size(value).ok_or_else(invalid)?,
             "max-file" => log.max_files = value.parse().map_err(|_| invalid())?,
-            // Rotated files are not compressed; nobody reads them but the engine.
+            // Kept, and without effect: rotated files are not compressed.
             "compress" if matches!(value.as_str(), "true" | "false") => {}
             _ => {
-                let driver = if driver.name.is_empty() {
-                    "json-file"
-                } else {
-                    &driver.name
-                };
-                let text = format!("unknown log opt '{name}' for {driver} log driver");
+                let text = format!("unknown log opt '{name}' for json-file log driver");
                 return Err(CreateError::Invalid(text));
             }
         }
@@ -85,8 +67,8 @@ mod tests {
         assert_eq!(with("json-file", "max-file", "7").unwrap().max_files, 7);
         assert!(with("json-file", "max-size", "many").is_err());
         assert!(with("json-file", "nope", "1").is_err());
-        let local = with("local", "compress", "true").unwrap();
-        assert_eq!((local.max_size, local.max_files), (20 << 20, 5));
+        let other = with("local", "max-file", "1").unwrap_err().to_string();
+        assert!(other.contains("'local'"), "{other}");
         let text = with("syslog", "max-file", "1").unwrap_err().to_string();
         assert!(text.contains("syslog"), "{text}");
     }
