@@ -8,7 +8,7 @@ MORE_IS_BETTER = ("per_s", "per_second", "tasks_per_s", "min_running")
 # Kept for each run beside the figures; not figures themselves.
 SKIP = ("runs", "when", "loadavg_before", "section_cpu", "meta")
 # What the load client says of its own work.
-SKIP_IN_LOAD = ("writes", "seconds")
+SKIP_IN_LOAD = ("writes", "seconds", "tasks")
 
 
 def figures(node, path=()):

@@ -1,11 +1,13 @@
 //! Measures how many writes a cluster takes, and what one costs: many clients, each with one request under way.
 //!
 //! It speaks Docker's API, so that it measures Docker Swarm and Starling alike. Services have no replicas: what is
-//! measured is the way of a request through API, consensus and store.
+//! measured is the way of a request through API, consensus and store. With `--drain` it measures how long a host with
+//! many tasks takes to be emptied instead.
 #![forbid(unsafe_code)]
 
 mod client;
 mod cpu;
+mod drain;
 mod work;
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +38,15 @@ struct Options {
     /// A cgroup v1 `cpuacct.usage` file that is counted instead.
     #[arg(long, conflicts_with = "pids")]
     cpuacct: Option<PathBuf>,
+    /// Drains this host (its name) instead, with tasks on it.
+    #[arg(long, value_name = "HOST")]
+    drain: Option<String>,
+    /// Tasks on the host that is drained.
+    #[arg(long, default_value_t = 100, requires = "drain")]
+    tasks: usize,
+    /// Image of these tasks; it must have `sleep`.
+    #[arg(long, default_value = "busybox:1", requires = "drain")]
+    image: String,
     /// One line of JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -44,6 +55,9 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(node) = &options.drain {
+        return drain(&options, node).await;
+    }
     if options.clients == 0 || options.writes < options.clients {
         bail!("there must be at least one client, and at least one write for each");
     }
@@ -82,9 +96,7 @@ async fn measure(
 ) -> Result<Measured> {
     let mut clients = Vec::new();
     for number in 0..options.clients {
-        let socket = &options.sockets[number % options.sockets.len()];
-        let client = Client::connect(socket).await;
-        clients.push(client.with_context(|| format!("cannot reach {}", socket.display()))?);
+        clients.push(connect(options, number).await?);
     }
     work.begin();
     let (before, started) = (meter.read()?, Instant::now());
@@ -104,6 +116,27 @@ async fn measure(
         latencies,
         cpu: after.since(before),
     })
+}
+
+async fn connect(options: &Options, number: usize) -> Result<Client> {
+    let socket = &options.sockets[number % options.sockets.len()];
+    let client = Client::connect(socket).await;
+    client.with_context(|| format!("cannot reach {}", socket.display()))
+}
+
+async fn drain(options: &Options, node: &str) -> Result<()> {
+    let mut client = connect(options, 0).await?;
+    let taken = drain::measure(&mut client, node, &options.image, options.tasks).await?;
+    let (tasks, seconds) = (options.tasks, taken.as_secs_f64());
+    if options.json {
+        println!(
+            "{}",
+            json!({ "load": { "drain": { "tasks": tasks, "drain_s": seconds } } })
+        );
+    } else {
+        println!("{tasks} tasks of {node} ran elsewhere after {seconds:.2} s");
+    }
+    Ok(())
 }
 
 /// One client: takes the next item as long as there is one.
