@@ -15,12 +15,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .btree_map(".")
         // Secrets are never printed: `src/redacted.rs` has these.
         .skip_debug([
+            ".starling.ca.IssueRequest",
             ".starling.objects.Cluster",
             ".starling.objects.LabelledToken",
             ".starling.objects.PayloadSpec",
             ".starling.objects.RegistryAuth",
             ".starling.objects.RootCa",
             ".starling.log.UpdateCluster",
+            // Parts of the store, with all of its secrets.
+            ".starling.raft.Entry",
+            ".starling.raft.SnapshotRequest",
         ])
         .compile_fds(descriptors)?;
     Ok(())
