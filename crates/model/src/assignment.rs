@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A task as its node has to know it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignedTask {
     /// Its id.
     pub id: TaskId,
@@ -30,7 +30,7 @@ pub struct AssignedTask {
 }
 
 /// One change of a node's assignments.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssignmentChange {
     /// A new task, or all of a known one.
     Put(AssignedTask),
@@ -45,7 +45,7 @@ pub enum AssignmentChange {
 }
 
 /// A message of the assignment stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignments {
     /// Log index of the state that it shows. A node never applies an older one after a newer one.
     pub index: u64,

@@ -15,7 +15,7 @@ use crate::{
 use std::sync::Arc;
 
 /// Changes that belong together: all of them are applied, or none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     /// Set for a client's request: the same id is applied once, however often it is proposed.
     pub request: Option<RequestId>,
@@ -30,7 +30,7 @@ pub struct Proposal {
 pub struct RequestId(pub u128);
 
 /// One decided change of the replicated state.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The first change of a cluster's life.
     CreateCluster(Box<Cluster>),
@@ -194,7 +194,7 @@ pub enum Change {
 }
 
 /// A task to be created. Its spec is its service's current one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTask {
     /// Its id.
     pub id: TaskId,

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const CLUSTER_NAME: &str = "default";
 
 /// The cluster in the replicated state.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// Written once at `swarm init`.
     pub id: ClusterId,
@@ -30,7 +30,7 @@ pub struct Cluster {
 pub const MAX_LABELLED_TOKENS: usize = 100;
 
 /// A join token that gives its nodes labels: a node cannot label itself, whoever has the token can.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledToken {
     /// Name, unique among the tokens.
     pub name: String,
@@ -43,7 +43,7 @@ pub struct LabelledToken {
 }
 
 /// The operator's wishes for the cluster.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSpec {
     /// Always [`CLUSTER_NAME`].
     pub name: String,
@@ -88,7 +88,7 @@ impl Default for ClusterSpec {
 }
 
 /// The cluster's certificate authority.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RootCa {
     /// Certificate in PEM.
     pub cert_pem: String,

@@ -8,7 +8,7 @@ use crate::{Driver, Labels};
 use std::time::Duration;
 
 /// How one container of a service is made. Written by the API.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerSpec {
     /// Image reference as the client pinned it, such as `nginx:1@sha256:…`.
     pub image: String,
@@ -75,7 +75,7 @@ pub struct ContainerSpec {
 }
 
 /// A mount of a container.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// What is mounted.
     pub kind: MountKind,
@@ -90,7 +90,7 @@ pub struct Mount {
 }
 
 /// Kinds of mount with their options.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountKind {
     /// A path of the host.
     Bind(Option<BindOptions>),
@@ -101,7 +101,7 @@ pub enum MountKind {
 }
 
 /// Options of a bind mount.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindOptions {
     /// Mount propagation: `rprivate` when empty.
     pub propagation: String,
@@ -116,7 +116,7 @@ pub struct BindOptions {
 }
 
 /// Options of a volume.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeOptions {
     /// Do not fill an empty volume with what the image has at the target.
     pub no_copy: bool,
@@ -129,7 +129,7 @@ pub struct VolumeOptions {
 }
 
 /// Options of a tmpfs mount.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TmpfsOptions {
     /// Largest size in bytes; 0 is the kernel's default.
     pub size_bytes: i64,
@@ -181,7 +181,7 @@ pub struct Device {
 }
 
 /// Resolver settings of a container.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsConfig {
     /// Addresses of name servers.
     pub nameservers: Vec<String>,
@@ -192,7 +192,7 @@ pub struct DnsConfig {
 }
 
 /// One resource limit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ulimit {
     /// Name without the prefix: `nofile`.
     pub name: String,
@@ -203,7 +203,7 @@ pub struct Ulimit {
 }
 
 /// Security options that services know. Absent ones are the engine's defaults.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Privileges {
     /// The process and its children can gain no privileges by exec.
     pub no_new_privileges: bool,

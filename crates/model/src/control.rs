@@ -9,7 +9,7 @@ use crate::{
 use std::sync::Arc;
 
 /// A change that a client asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteRequest {
     /// The same for each retry of one request.
     pub id: RequestId,
@@ -18,7 +18,7 @@ pub struct WriteRequest {
 }
 
 /// Kinds of change that a client can ask for. References are ids: names are resolved before.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Answers [`Written::Service`].
     CreateService(Arc<ServiceSpec>),
@@ -127,7 +127,7 @@ pub enum Written {
 }
 
 /// A question about the state as of now: nothing that was acknowledged before it was asked is missing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// The cluster; answers one [`Found::Cluster`].
     Cluster,
@@ -171,7 +171,7 @@ pub enum TaskSelector {
 }
 
 /// The answer to a [`Query`]. Objects are shared with the store, not copied.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The cluster.
     pub cluster: Option<Arc<Cluster>>,
@@ -188,7 +188,7 @@ pub struct Found {
 }
 
 /// A node with what only the leader knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundNode {
     /// The node.
     pub node: Arc<Node>,
@@ -199,7 +199,7 @@ pub struct FoundNode {
 }
 
 /// A task with what follows from its service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundTask {
     /// The task.
     pub task: Arc<Task>,

@@ -4,7 +4,7 @@ use crate::task::{GenericResource, Platform, Resources};
 use crate::{Labels, Meta, NodeId, Timestamp};
 
 /// A node in the replicated state.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Written once, when its certificate was issued.
     pub id: NodeId,
@@ -23,7 +23,7 @@ pub struct Node {
 }
 
 /// The operator's wish for a node.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeSpec {
     /// Free name, hardly used; the host name is in the description.
     pub name: String,
@@ -90,7 +90,7 @@ impl Availability {
 }
 
 /// What a node says of itself when its session begins.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeDescription {
     /// Host name.
     pub hostname: String,
@@ -109,7 +109,7 @@ pub struct NodeDescription {
 }
 
 /// Liveness of a node.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatus {
     /// State.
     pub state: NodeState,
@@ -148,7 +148,7 @@ impl NodeState {
 }
 
 /// Membership in the Raft group.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManagerStatus {
     /// Id in the Raft group; never used twice.
     pub raft_id: u64,

@@ -42,7 +42,7 @@ impl PayloadKind {
 }
 
 /// A secret or a config in the replicated state. Everything but its labels is written once.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
     /// Written once at creation.
     pub id: PayloadId,
@@ -55,7 +55,7 @@ pub struct Payload {
 }
 
 /// What the user gave.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PayloadSpec {
     /// Unique among its kind, compared without case.
     pub name: String,

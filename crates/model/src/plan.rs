@@ -3,7 +3,7 @@
 use crate::{NodeId, ServiceId, SlotKey, TaskId};
 
 /// What would change.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Version of the service that it was made for: an update that gives it applies only if nothing changed since. 0
     /// for a service that does not exist yet.
@@ -23,7 +23,7 @@ pub struct Plan {
 }
 
 /// A task that would start or stop.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedTask {
     /// Its service.
     pub service: ServiceId,
@@ -38,7 +38,7 @@ pub struct PlannedTask {
 }
 
 /// A task that would take the place of another.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedReplacement {
     /// The one that would stop.
     pub old: PlannedTask,
@@ -47,7 +47,7 @@ pub struct PlannedReplacement {
 }
 
 /// A task without a node.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unplaced {
     /// Its service's name.
     pub service_name: String,

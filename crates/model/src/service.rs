@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const DEFAULT_REPLICAS: u64 = 1;
 
 /// A service in the replicated state.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Written once at creation.
     pub id: ServiceId,
@@ -38,7 +38,7 @@ pub const MAX_REVISIONS: usize = 10;
 /// A specification that the service has or had. A new revision begins when something changes that tasks or updates depend on: the
 /// template, the endpoint, the mode's kind, or the update and rollback configuration. Replicas and labels
 /// change within a revision.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
     /// From 1, never used twice.
     pub number: u64,
@@ -73,7 +73,7 @@ pub struct JobStatus {
 }
 
 /// The user's wish.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceSpec {
     /// Unique in the cluster, compared without case; a DNS name component.
     pub name: String,
@@ -110,7 +110,7 @@ impl fmt::Debug for RegistryAuth {
 }
 
 /// How many tasks a service has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A number of equal tasks, in slots from 1.
     Replicated {
@@ -230,6 +230,9 @@ pub struct UpdateConfig {
     pub order: UpdateOrder,
 }
 
+/// The ratio is a number: validation refuses the rest. What is `Eq` is compared by its pointer first when it is shared.
+impl Eq for UpdateConfig {}
+
 impl UpdateConfig {
     /// swarmkit's default monitoring time.
     pub const DEFAULT_MONITOR: Duration = Duration::from_secs(5);
@@ -276,7 +279,7 @@ pub enum UpdateOrder {
 }
 
 /// How a service is reached. Publishing ports is not built yet, so only the mode is here.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSpec {
     /// Virtual address or DNS round robin.
     pub mode: Option<EndpointMode>,
@@ -293,7 +296,7 @@ pub enum EndpointMode {
 }
 
 /// Progress of an update; all that a new leader needs to go on is here and in the tasks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateStatus {
     /// Where it stands.
     pub state: UpdateState,

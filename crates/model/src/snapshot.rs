@@ -6,7 +6,7 @@ use crate::{Cluster, Node, NodeId, Payload, Service, ServiceId, Task, Timestamp}
 use std::sync::Arc;
 
 /// The whole state. Objects are shared with the store, not copied.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Log index of the last applied entry.
     pub index: u64,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a task runs and under which terms. Shared by all tasks of one spec version.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskSpec {
     /// The container.
     pub container: ContainerSpec,
@@ -28,7 +28,7 @@ pub struct TaskSpec {
 }
 
 /// A network that tasks are attached to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkAttachment {
     /// Id or name, as the client sent it.
     pub target: String,
@@ -42,7 +42,7 @@ pub const HOST_NETWORK: &str = "host";
 pub const HOST_NETWORK_ID: &str = "hostnetwork00000000000000";
 
 /// Limits are the kernel's business on the node, reservations the scheduler's.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResourceRequirements {
     /// As sent.
     pub limits: Option<Limits>,
@@ -91,7 +91,7 @@ pub struct Resources {
 }
 
 /// When a task that ended is replaced.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartPolicy {
     /// Which ends count.
     pub condition: RestartCondition,
@@ -136,7 +136,7 @@ pub enum RestartCondition {
 }
 
 /// Where tasks may run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Expressions as sent, such as `node.labels.disk==ssd`; all must hold.
     pub constraints: Vec<String>,
@@ -322,7 +322,7 @@ impl DesiredState {
 }
 
 /// A task in the replicated state.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Written once at creation.
     pub id: TaskId,
@@ -426,7 +426,7 @@ pub enum ReplaceReason {
 }
 
 /// What was last seen of a task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskStatus {
     /// State on the ladder.
     pub state: TaskState,
