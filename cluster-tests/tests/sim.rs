@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2000;
 /// Seeds in which everything happens.
 const ENOUGH_SEEDS: u64 = 100;
 /// Failures that are gathered before the rest is given up; `STARLING_FAILURES=n` for more.
