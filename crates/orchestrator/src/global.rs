@@ -82,7 +82,7 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
 pub(crate) fn leave(plan: &mut Plan<'_>, slot: &SlotKey) {
     let members = plan.slots.get(slot).into_iter().flatten();
     let notices: Vec<_> = members
-        .filter(|m| enforcer::evicts(plan, m))
+        .filter(|m| m.is_evicted())
         .filter_map(|m| m.task.as_deref().map(enforcer::notice))
         .collect();
     plan.decision.changes.extend(notices);

@@ -31,6 +31,7 @@ mod words;
 pub use restart::waiting_reason;
 
 use drain::Moves;
+use enforcer::Rooms;
 use model::{Change, IdSource, Mode, ServiceId, Timestamp};
 use plan::Plan;
 use std::collections::BTreeMap;
@@ -104,6 +105,7 @@ impl Decision {
 pub fn reconcile(ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision {
     let mut decision = Decision::default();
     let mut moves = Moves::default();
+    let mut rooms = Rooms::default();
     for id in dirty::services(view, dirty) {
         if decision.changes.len() >= ctx.limits.changes_per_decision {
             decision.postponed.push(id);
@@ -112,7 +114,7 @@ pub fn reconcile(ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision
         let begin = decision.changes.len();
         match view.service(&id) {
             Some(service) => {
-                let mut plan = Plan::new(view, service, &mut decision, &mut moves);
+                let mut plan = Plan::new(view, service, &mut decision, &mut moves, &mut rooms);
                 match service.spec.mode {
                     Mode::Replicated { .. } => replicated::reconcile(ctx, &mut plan),
                     Mode::Global => global::reconcile(ctx, &mut plan),

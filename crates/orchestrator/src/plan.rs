@@ -2,6 +2,7 @@
 
 use crate::dirty::{Difference, difference};
 use crate::drain::Moves;
+use crate::enforcer::{self, Rooms};
 use crate::suits::Needs;
 use crate::{Context, Decision};
 use model::service::UpdateStatus;
@@ -24,6 +25,8 @@ pub(crate) struct Member {
     pub(crate) dirty: bool,
     pub(crate) counted: bool,
     pub(crate) place: Place,
+    /// Its node has changed so that it has to leave it.
+    unfit: bool,
 }
 
 impl Member {
@@ -49,6 +52,10 @@ impl Member {
     /// It has to make room for another one, for whatever reason.
     pub(crate) fn is_stale(&self) -> bool {
         self.dirty || self.is_marked() || self.place == Place::Leaving
+    }
+    /// It has to leave its node at once, for what that node has become.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.unfit && self.is_wanted()
     }
     /// A process of it may exist, or come to exist, on a node that counts.
     pub(crate) fn may_run(&self) -> bool {
@@ -111,6 +118,7 @@ impl<'a> Plan<'a> {
         service: &'a Service,
         decision: &'a mut Decision,
         moves: &'a mut Moves,
+        rooms: &mut Rooms,
     ) -> Plan<'a> {
         let needs = Needs::of(&service.spec.task);
         let mut differences: BTreeMap<u64, Difference> = BTreeMap::new();
@@ -132,6 +140,7 @@ impl<'a> Plan<'a> {
                     },
                     counted: task.failure_counted,
                     place: place_of(view, task),
+                    unfit: enforcer::is_unfit(view, rooms, service, &needs, task),
                     task: Some(task.clone()),
                 }
             });
@@ -278,6 +287,7 @@ impl<'a> Plan<'a> {
             dirty: false,
             counted: false,
             place: Place::None,
+            unfit: false,
         });
     }
 }

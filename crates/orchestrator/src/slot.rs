@@ -60,7 +60,7 @@ pub(crate) fn renew(ctx: &mut Context<'_>, plan: &mut Plan<'_>, slot: &SlotKey, 
         }
         let over = member.is_over();
         let dirty = member.dirty;
-        let evicted = enforcer::evicts(plan, member);
+        let evicted = member.is_evicted();
         let displaced = evicted || (!over && matches!(member.place, Place::Lost | Place::Draining));
         if !(over || displaced) {
             continue;

@@ -86,6 +86,84 @@ fn the_old_tasks_of_an_update_leave_when_their_own_constraints_break() {
     assert_eq!((world.on("n1"), world.on("n2")), (0, 2), "{}", world.show());
 }
 
+/// A service that got its constraint while every node satisfied it, so that its tasks are of the spec before.
+fn kept_by_a_constraint(world: &mut World, replicas: u64) {
+    world.create(replicas, |_| {});
+    let before = world.ids();
+    world.update(|s| constraints(s, &["node.labels.disk!=hdd"]));
+    assert_eq!(world.ids(), before, "a constraint that all satisfy");
+    assert_eq!(world.update_state(), None);
+}
+
+#[test]
+fn tasks_that_were_kept_by_new_constraints_leave_together() {
+    let mut world = World::new();
+    kept_by_a_constraint(&mut world, 9);
+    world.change_leader();
+    world.silent = vec![NodeId::from("n1")];
+    world.label("n1", "disk=hdd");
+    let leaving = world.store.tasks_on_node(&NodeId::from("n1"));
+    let wanted = leaving.filter(|t| t.is_wanted()).count();
+    assert_eq!(wanted, 0, "all at once: {}", world.show());
+    world.silent.clear();
+    world.settle();
+    assert_eq!((world.on("n1"), world.running()), (0, 9));
+    assert_eq!(world.update_state(), None, "it is no update");
+}
+
+#[test]
+fn they_leave_though_no_node_takes_them() {
+    let mut world = World::new();
+    kept_by_a_constraint(&mut world, 6);
+    for node in ["n2", "n3"] {
+        world.node(node, NodeState::Ready, Availability::Pause);
+    }
+    world.label("n1", "disk=hdd");
+    assert_eq!(world.on("n1"), 0, "{}", world.show());
+    assert_eq!(world.store.pending_tasks().count(), 2);
+    world.label("n1", "disk=ssd");
+    assert_eq!((world.on("n1"), world.running()), (2, 6));
+}
+
+#[test]
+fn they_leave_in_the_middle_of_an_update_and_when_it_is_paused() {
+    for image in ["hung", "bad"] {
+        let mut world = World::new();
+        world.create(6, |_| {});
+        world.update(|s| {
+            super::world::image(s, image);
+            constraints(s, &["node.labels.disk!=hdd"]);
+        });
+        let node = world.live(6).node.clone().expect("placed");
+        world.label(node.as_str(), "disk=hdd");
+        assert_eq!(world.on(node.as_str()), 0, "{}", world.show());
+    }
+}
+
+#[test]
+fn a_change_of_a_node_before_the_constraints_is_the_updaters_business() {
+    let mut world = World::new();
+    world.create(6, |_| {});
+    world.label("n2", "disk=hdd");
+    world.fewest_running = Some(usize::MAX);
+    world.update(|s| constraints(s, &["node.labels.disk!=hdd"]));
+    assert_eq!((world.on("n2"), world.fewest_running), (0, Some(5)));
+}
+
+#[test]
+fn what_a_node_says_of_itself_is_obeyed_too() {
+    let mut world = World::new();
+    world.create(6, |_| {});
+    world.update(|s| constraints(s, &["engine.labels.rack!=a"]));
+    world.describe("n1", "rack=a");
+    assert_eq!(
+        (world.on("n1"), world.running()),
+        (0, 6),
+        "{}",
+        world.show()
+    );
+}
+
 #[test]
 fn a_node_that_shrinks_keeps_its_oldest_tasks() {
     let mut world = World::with_nodes(&["n1 mem:10", "n2 mem:4"]);

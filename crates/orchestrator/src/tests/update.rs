@@ -504,13 +504,13 @@ fn a_slot_that_is_out_for_another_reason_counts() {
 fn what_failed_before_an_update_begins_is_not_its_failure() {
     let mut world = World::new();
     world.create(3, |_| {});
-    world.update(|s| constraints(s, &["node.labels.x!=1"]));
+    world.update(|s| constraints(s, &["engine.labels.x!=1"]));
     world.end(1, TaskState::Failed);
     world.pass(5 * SECOND);
     assert_eq!(world.update_state(), None, "all suit");
     world.end(1, TaskState::Failed);
     let node = world.live(2).node.clone().expect("placed");
-    world.label(node.as_str(), "x=1");
+    world.describe(node.as_str(), "x=1");
     world.pass(60 * SECOND);
     assert_eq!(
         (world.update_state(), world.running()),

@@ -350,7 +350,7 @@ impl World {
         self.settle();
     }
 
-    /// What a node says of itself: `mem:8`, `cpus:2`, `gpu:a,b`, `disks:3`.
+    /// What a node says of itself: `mem:8`, `cpus:2`, `gpu:a,b`, `disks:3`, and its daemon's labels: `rack=a`.
     #[track_caller]
     pub(super) fn describe(&mut self, name: &str, text: &str) {
         self.write_description(name, text);
@@ -650,6 +650,10 @@ fn describe(text: &str) -> NodeDescription {
         ..Default::default()
     };
     for word in text.split_whitespace() {
+        if let Some((key, value)) = word.split_once('=') {
+            description.engine_labels.insert(key.into(), value.into());
+            continue;
+        }
         let (kind, value) = word.split_once(':').expect("kind:value");
         match (kind, value.parse::<i64>()) {
             ("mem", Ok(number)) => description.resources.memory_bytes = number,
