@@ -1,9 +1,10 @@
-//! Placements per second on one core: `cargo run --release -p scheduler --example bench [nodes…]`.
+//! Placements per second on one core: `cargo run --release -p scheduler --example bench [nodes…] [one|preferences|distinct…]`.
 //!
-//! (a) one spec with many tasks, without and with preferences; (b) each task a service of its own, with constraints
-//! and preferences. Each is measured in a cluster that is empty, and again when it is three times as full. "decided" is the
-//! scheduler alone with decisions of its usual size, one after the other on the state that they led to; at the
-//! end comes what one decision for one task takes, and the first one of a scheduler that knows no nodes yet.
+//! `one`: one spec with many tasks; `preferences`: the same, spread over two labels; `distinct`: each task a service of its own, with
+//! constraints and preferences. Each begins with an empty cluster and goes on until it has 300,000 tasks. Measured is the scheduler alone with
+//! decisions of its usual size, one after the other on the state that they led to, in processor time of its thread, since other work on the
+//! host should not count; the first and the last tenth of them tell whether it gets slower. Then a decision
+//! for one more task, and the same when a node has changed before. What a scheduler needs that knows no nodes yet comes first.
 
 use model::node::{NodeDescription, NodeSpec, NodeState, NodeStatus};
 use model::service::ServiceSpec;
@@ -14,17 +15,17 @@ use model::{
 };
 use scheduler::{Context, Limits, Scheduler};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{Dirty, Store};
 
-/// Tasks that are placed to be measured.
+/// Tasks that wait at once.
 const TASKS: u64 = 100_000;
-/// Tasks that are placed before it is measured again.
-const FILL: u64 = 2 * TASKS;
-/// Decisions of one task that are measured.
-const SINGLES: u32 = 1_000;
-/// First decisions of a scheduler that are measured.
-const NEW: u32 = 5;
+/// How often so many tasks come.
+const ROUNDS: u32 = 3;
+/// Decisions of one task that are measured, at most.
+const MAX_SINGLES: u32 = 1_000;
+/// Time in decisions of one task after which no more are measured.
+const ENOUGH: Duration = Duration::from_secs(1);
 
 fn apply(store: &mut Store, changes: Vec<Change>) {
     let proposal = Proposal {
@@ -37,20 +38,42 @@ fn apply(store: &mut Store, changes: Vec<Change>) {
     assert_eq!(applied.outcomes, [Ok(())]);
 }
 
-/// The processor time of this thread: other work on the host does not count.
-struct Clock(Duration);
+/// When a measurement began.
+struct Clock {
+    processor: Duration,
+    wall: Instant,
+}
+
+/// How long something took.
+#[derive(Clone, Copy)]
+struct Spent {
+    /// Of this thread: other work on the host does not count.
+    processor: Duration,
+    wall: Duration,
+}
 
 impl Clock {
     fn now() -> Clock {
-        // The first number is nanoseconds on a processor.
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a Linux host");
-        let nanoseconds = text.split(' ').next().and_then(|n| n.parse().ok());
-        Clock(Duration::from_nanos(nanoseconds.expect("a number")))
+        Clock {
+            processor: processor_time(),
+            wall: Instant::now(),
+        }
     }
 
-    fn elapsed(&self) -> Duration {
-        Clock::now().0 - self.0
+    fn elapsed(&self) -> Spent {
+        Spent {
+            processor: processor_time() - self.processor,
+            wall: self.wall.elapsed(),
+        }
     }
+}
+
+/// The processor time of this thread.
+fn processor_time() -> Duration {
+    // The first number is nanoseconds on a processor.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a Linux host");
+    let nanoseconds = text.split(' ').next().and_then(|n| n.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
 }
 
 /// Text that looks like an id: the same number gives the same one.
@@ -252,79 +275,128 @@ impl Cluster {
         decision.changes
     }
 
-    /// Places all that waits; the time for decisions and for applying them.
-    fn place(&mut self) -> (Duration, Duration) {
-        let (mut decided, mut applied) = (Duration::ZERO, Duration::ZERO);
+    /// Places all that waits; how long each decision took, and how many tasks it placed.
+    fn place(&mut self) -> Vec<(usize, Spent)> {
+        let mut decisions = Vec::new();
         while self.store.pending_groups().next().is_some() {
             let begin = Clock::now();
             let changes = self.decide();
-            decided += begin.elapsed();
-            let begin = Clock::now();
+            decisions.push((changes.len(), begin.elapsed()));
             apply(&mut self.store, changes);
-            applied += begin.elapsed();
         }
-        (decided, applied)
+        decisions
     }
 
-    /// The time of a decision for what waits, which is not applied and so can be made again and again.
-    fn single(&mut self) -> Duration {
+    /// The processor time of a decision for what waits, which is not applied and so can be made again and again.
+    /// `before` happens before each, and is not measured.
+    fn single(&mut self, mut before: impl FnMut(&mut Store, u64)) -> Duration {
         self.decide();
-        let begin = Clock::now();
-        for _ in 0..SINGLES {
+        let mut spent = Duration::ZERO;
+        let mut rounds = 0;
+        while rounds < MAX_SINGLES && spent < ENOUGH {
+            before(&mut self.store, u64::from(rounds));
+            let begin = Clock::now();
             self.decide();
+            spent += begin.elapsed().processor;
+            rounds += 1;
         }
-        begin.elapsed() / SINGLES
+        spent / rounds
     }
+}
+
+/// A node changes its state to and fro.
+fn change_node(store: &mut Store, nodes: u64, round: u64) {
+    let id = id(1, round / 2 * 7919 % nodes);
+    let state = if round.is_multiple_of(2) {
+        NodeState::Down
+    } else {
+        NodeState::Ready
+    };
+    apply(
+        store,
+        vec![Change::SetNodeStatus {
+            id: id.into(),
+            status: NodeStatus {
+                state,
+                ..NodeStatus::default()
+            },
+        }],
+    );
+}
+
+/// Bytes of memory that this process has now.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("a Linux host");
+    let pages = text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+    pages.expect("a number") * 4096
+}
+
+/// What a scheduler costs that knows no nodes yet: time until its first decision, and memory.
+fn measure_start(nodes: u64) {
+    let mut cluster = Cluster::new(nodes);
+    cluster.wait(Kind::Distinct, 4);
+    let before = resident();
+    let begin = Clock::now();
+    cluster.decide();
+    let spent = begin.elapsed().processor;
+    let memory = resident().saturating_sub(before) / nodes;
+    println!(
+        "{nodes:>6} nodes: the first decision takes {spent:.1?}, and about {memory} bytes per node"
+    );
 }
 
 fn measure(nodes: u64, name: &str, kind: Kind) {
     let mut cluster = Cluster::new(nodes);
-    for (when, tasks) in [("empty", 0), ("three times as full", FILL)] {
-        if tasks > 0 {
-            cluster.wait(kind, tasks);
-            cluster.place();
-        }
+    let mut decisions = Vec::new();
+    for _ in 0..ROUNDS {
         cluster.wait(kind, TASKS);
-        let (decided, applied) = cluster.place();
-        cluster.wait(kind, 1);
-        let single = cluster.single();
-        cluster.place();
-        let per_second = |time: Duration| TASKS as f64 / time.as_secs_f64();
-        println!(
-            "{nodes:>6} nodes, {name}, {when}: {:.0}/s decided, {:.0}/s applied, a decision for one task {:.1} us",
-            per_second(decided),
-            per_second(applied),
-            single.as_secs_f64() * 1e6,
-        );
+        decisions.extend(cluster.place());
     }
     cluster.wait(kind, 1);
-    let begin = Clock::now();
-    for _ in 0..NEW {
-        cluster.scheduler = Scheduler::default();
-        cluster.decide();
-    }
-    let new = begin.elapsed() / NEW;
-    println!("{nodes:>6} nodes, {name}: the first decision of a new scheduler {new:?}");
+    let single = cluster.single(|_, _| ());
+    let after_change = cluster.single(|store, round| change_node(store, nodes, round));
+    let tenth = decisions.len() / 10;
+    let [first, last] = [&decisions[..tenth], &decisions[decisions.len() - tenth..]]
+        .map(|part| per_second(part, |spent| spent.processor));
+    println!(
+        "{nodes:>6} nodes, {name:<22} {:>7.0}/s ({:.0}/s by the wall clock), first tenth {first:.0}/s, last {last:.0}/s; \
+         one task {single:.1?}, after a node changed {after_change:.1?}",
+        per_second(&decisions, |spent| spent.processor),
+        per_second(&decisions, |spent| spent.wall),
+    );
+}
+
+fn per_second(decisions: &[(usize, Spent)], which: impl Fn(&Spent) -> Duration) -> f64 {
+    let tasks: usize = decisions.iter().map(|(tasks, _)| tasks).sum();
+    let spent: Duration = decisions.iter().map(|(_, spent)| which(spent)).sum();
+    tasks as f64 / spent.as_secs_f64()
 }
 
 fn main() {
-    let given = std::env::args().skip(1);
-    let given: Vec<u64> = given
-        .map(|n| n.parse().expect("a number of nodes"))
-        .collect();
-    let sizes = if given.is_empty() {
-        vec![1_000, 10_000, 100_000]
-    } else {
-        given
-    };
+    let (mut sizes, mut only) = (Vec::new(), Vec::new());
+    for argument in std::env::args().skip(1) {
+        match argument.parse() {
+            Ok(nodes) => sizes.push(nodes),
+            Err(_) => only.push(argument),
+        }
+    }
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000, 100_000];
+    }
+    let kinds = [
+        ("one", Kind::One(&[])),
+        (
+            "preferences",
+            Kind::One(&["node.labels.zone", "node.labels.rack"]),
+        ),
+        ("distinct", Kind::Distinct),
+    ];
     for nodes in sizes {
-        measure(nodes, "(a) one spec", Kind::One(&[]));
-        let preferences: &[&str] = &["node.labels.zone", "node.labels.rack"];
-        measure(
-            nodes,
-            "(a) one spec, two preferences",
-            Kind::One(preferences),
-        );
-        measure(nodes, "(b) distinct specs", Kind::Distinct);
+        measure_start(nodes);
+        for (name, kind) in kinds {
+            if only.is_empty() || only.iter().any(|o| o == name) {
+                measure(nodes, name, kind);
+            }
+        }
     }
 }
