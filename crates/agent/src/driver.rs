@@ -1,19 +1,22 @@
 //! The loop around the worker: feeds it, writes the journal, carries out what it asks.
 
+mod blocked;
+mod plan;
+
 use crate::actions::{Actions, STARTS_PER_CORE, now};
 use crate::executor::Executor;
 use crate::journal::Journal;
 use crate::link::Link;
 use crate::session::{Connector, message};
 use crate::status::AgentStatus;
-use crate::worker::{Action, Existing, Input, JournalWrite, Outcome, Output, Worker};
+use crate::worker::{Action, Existing, Input, Outcome, Output, Worker};
+use blocked::Blocked;
 use model::assignment::Assignments;
 use model::{NodeId, TaskId, TaskStatus, Timestamp};
-use std::collections::BTreeMap;
+use plan::Plan;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +27,8 @@ use wire::pb::dispatcher::to_manager::Message as ToManager;
 const EVENT_QUEUE: usize = 4096;
 /// Events that share one journal write.
 const EVENTS_AT_ONCE: usize = 1024;
-/// Pause before a journal write that failed is tried again.
-const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+/// Sequence number of reports whose acknowledgement nobody waits for: the worker's begin with 1.
+const UNANSWERED: u64 = 0;
 
 /// What an agent needs.
 pub struct AgentConfig {
@@ -129,6 +132,7 @@ pub async fn run(config: AgentConfig) -> Result<AgentHandle, RunError> {
         last_index: Arc::clone(&last_index),
         outbound: None,
         wake: None,
+        blocked: Blocked::default(),
         end: end.clone(),
     };
     let link = Link {
@@ -160,17 +164,8 @@ struct Driver {
     last_index: Arc<AtomicU64>,
     outbound: Option<mpsc::Sender<pb::ToManager>>,
     wake: Option<Timestamp>,
+    blocked: Blocked,
     end: CancellationToken,
-}
-
-/// What the outputs of several steps ask for, together.
-#[derive(Default)]
-struct Plan {
-    writes: Vec<JournalWrite>,
-    actions: Vec<Action>,
-    sequence: u64,
-    statuses: BTreeMap<TaskId, TaskStatus>,
-    need_complete: bool,
 }
 
 impl Driver {
@@ -189,10 +184,12 @@ impl Driver {
         }
         let mut plan = Plan::default();
         self.step(Input::Found(found), &mut plan);
-        self.carry_out(plan).await;
+        self.carry_out(&mut plan).await;
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         loop {
-            let sleep = self.wake.map(|at| at.since(now()));
+            let due = [self.wake, self.blocked.until()];
+            let sleep = due.into_iter().flatten().min();
+            let sleep = sleep.map(|at| at.since(now()));
             tokio::select! {
                 count = inbox.recv_many(&mut events, EVENTS_AT_ONCE) => {
                     if count == 0 {
@@ -201,7 +198,6 @@ impl Driver {
                 }
                 () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
             }
-            let mut plan = Plan::default();
             for event in events.drain(..) {
                 self.take(event, &mut plan);
             }
@@ -209,7 +205,7 @@ impl Driver {
                 self.wake = None;
                 self.step(Input::Tick, &mut plan);
             }
-            self.carry_out(plan).await;
+            self.carry_out(&mut plan).await;
         }
     }
 
@@ -223,6 +219,7 @@ impl Driver {
                 self.outbound = None;
                 plan.statuses.clear();
                 plan.need_complete = false;
+                self.blocked.forget_told();
                 self.step(Input::SessionDown, plan);
             }
             Event::Assignments(assignments) => match Assignments::try_from(assignments) {
@@ -254,7 +251,7 @@ impl Driver {
             match output {
                 Output::Journal(writes) => {
                     waits = true;
-                    plan.writes.extend(writes);
+                    writes.into_iter().for_each(|write| plan.writes.add(write));
                 }
                 // What needs no write of its own does not wait for those of other tasks.
                 Output::Do(action @ Action::Start(_)) if !waits => self.actions.begin(action),
@@ -271,36 +268,47 @@ impl Driver {
             .store(self.worker.index(), Ordering::Relaxed);
     }
 
-    /// Everything durable comes first, for all steps of the round in one write.
-    async fn carry_out(&mut self, plan: Plan) {
-        if !plan.writes.is_empty() {
-            self.write(plan.writes).await;
+    /// Everything durable comes first, for all steps of the round in one write. When it fails the plan stays as it is,
+    /// and grows by what comes until a write succeeds.
+    async fn carry_out(&mut self, plan: &mut Plan) {
+        if !plan.writes.is_empty() && !self.write(plan).await {
+            let news = self.blocked.news(plan, &self.worker);
+            self.report(UNANSWERED, &news);
+            return;
         }
+        self.blocked.written(plan, &self.worker);
+        let plan = std::mem::take(plan);
         for action in plan.actions {
             self.actions.begin(action);
         }
-        if !plan.statuses.is_empty() {
-            let statuses: Vec<_> = plan.statuses.into_iter().collect();
-            let report = wire::dispatcher::report(plan.sequence, &statuses);
-            self.send(ToManager::Report(report));
-        }
+        let statuses: Vec<_> = plan.statuses.into_iter().collect();
+        self.report(plan.sequence, &statuses);
+        self.blocked.sent(&statuses);
         if plan.need_complete {
             self.send(ToManager::NeedComplete(pb::NeedComplete {}));
         }
     }
 
-    async fn write(&self, writes: Vec<JournalWrite>) {
-        let writes = Arc::new(writes);
-        loop {
-            let (journal, batch) = (Arc::clone(&self.journal), Arc::clone(&writes));
-            let written = tokio::task::spawn_blocking(move || journal.write(&batch)).await;
-            match written.map_err(io::Error::other).and_then(|result| result) {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::error!(%error, "the agent's journal cannot be written; tasks wait");
-                }
+    /// Whether all of the plan is in the journal now. After a failure nothing is tried before a pause has passed.
+    async fn write(&mut self, plan: &Plan) -> bool {
+        if self.blocked.until().is_some_and(|at| at > now()) {
+            return false;
+        }
+        let (journal, writes) = (Arc::clone(&self.journal), plan.writes.list());
+        let written = tokio::task::spawn_blocking(move || journal.write(&writes)).await;
+        match written.map_err(io::Error::other).and_then(|result| result) {
+            Ok(()) => true,
+            Err(error) => {
+                self.blocked.failed(&error, now());
+                false
             }
-            tokio::time::sleep(JOURNAL_RETRY).await;
+        }
+    }
+
+    fn report(&self, sequence: u64, statuses: &[(TaskId, TaskStatus)]) {
+        if !statuses.is_empty() {
+            let report = wire::dispatcher::report(sequence, statuses);
+            self.send(ToManager::Report(report));
         }
     }
 

@@ -108,6 +108,11 @@ impl Worker {
         self.entries.iter().map(|(id, entry)| (id, &entry.status))
     }
 
+    /// Present status of a task that is known here.
+    pub fn status(&self, task: &TaskId) -> Option<&TaskStatus> {
+        self.entries.get(task).map(|entry| &entry.status)
+    }
+
     /// Takes one input and says what has to be done, in order.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         match input {

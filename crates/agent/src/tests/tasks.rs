@@ -189,6 +189,43 @@ async fn nothing_begins_before_the_journal_is_written() {
 }
 
 #[tokio::test]
+async fn tasks_say_that_the_journal_cannot_be_written() {
+    let manager = Manager::start(Answer::Lead).await;
+    let node = Node::default();
+    let _agent = node.start(&[&manager.addr]).await;
+    let mut session = begin(&manager).await;
+    session.assign(1, true, &[task("old", Running)]).await;
+    session.reaches("old", TaskState::Running).await;
+    node.journal.failures.store(usize::MAX, Ordering::SeqCst);
+    let why = |status: &model::TaskStatus| status.error.ends_with(": disk full");
+    let (old, a, b) = (task("old", Running), task("a", Running), task("b", Running));
+    session.assign(2, true, &[old.clone(), a.clone()]).await;
+    let told = |id: &model::TaskId, status: &model::TaskStatus| id.as_str() == "a" && why(status);
+    let status = session.report(told).await;
+    assert_eq!(status.state, TaskState::Preparing);
+    // It takes in what else comes, and tells the truth: what the manager knows already.
+    session.assign(3, true, &[old, a, b]).await;
+    let told = |id: &model::TaskId, status: &model::TaskStatus| id.as_str() == "b" && why(status);
+    session.report(told).await;
+    node.host.ends("old", 1);
+    let told = |id: &model::TaskId, status: &model::TaskStatus| id.as_str() == "old" && why(status);
+    let status = session.report(told).await;
+    assert_eq!(status.state, TaskState::Running);
+    assert!(!node.host.called("prepare a"));
+    node.journal.failures.store(0, Ordering::SeqCst);
+    let last = std::cell::RefCell::new(std::collections::BTreeMap::new());
+    let ends = |id: &model::TaskId, status: &model::TaskStatus| {
+        let told = (status.state, status.error.clone());
+        let mut last = last.borrow_mut();
+        last.insert(id.to_string(), told);
+        let ran = |id| last.get(id) == Some(&(TaskState::Running, String::new()));
+        let failed = (TaskState::Failed, "task: non-zero exit (1)".to_owned());
+        ran("a") && ran("b") && last.get("old") == Some(&failed)
+    };
+    session.report(ends).await;
+}
+
+#[tokio::test]
 async fn a_task_runs_when_its_health_check_says_so() {
     let manager = Manager::start(Answer::Lead).await;
     let node = Node::default();
@@ -198,22 +235,28 @@ async fn a_task_runs_when_its_health_check_says_so() {
     let agent = node.start(&[&manager.addr]).await;
     let mut session = begin(&manager).await;
     session.assign(1, true, &[task("a", Running)]).await;
-    let waits = |_: &model::TaskId, status: &model::TaskStatus| status.message.contains("2/3");
-    check.send_replace(Health::Starting("health check 2/3 failed: no".into()));
+    let why = "health probe failed 2 of 3 times: no";
+    check.send_replace(Health::Starting(why.into()));
+    let waits = |_: &model::TaskId, status: &model::TaskStatus| status.error == why;
     let status = session.report(waits).await;
     assert_eq!(status.state, TaskState::Starting);
     check.send_replace(Health::Healthy);
-    session.reaches("a", TaskState::Running).await;
+    let status = session.reaches("a", TaskState::Running).await;
+    assert_eq!(status.error, "");
     // A new agent goes on watching.
     agent.shutdown().await;
     drop(session);
     let _agent = node.start(&[&manager.addr]).await;
     let mut session = begin(&manager).await;
     session.assign(1, true, &[task("a", Running)]).await;
-    check.send_replace(Health::Unhealthy("health check 3/3 failed: no".into()));
+    let why = "health probe failed 3 of 3 times: no";
+    check.send_replace(Health::Unhealthy(why.into()));
     let status = session.reaches("a", TaskState::Failed).await;
     let text = "task: non-zero exit (143): dockerexec: unhealthy container";
-    assert_eq!(status.error, text);
+    assert_eq!(
+        (status.error.as_str(), status.message.as_str()),
+        (text, why)
+    );
     assert!(node.host.called("stop a"));
 }
 

@@ -16,8 +16,12 @@ const CONTAINER_GONE: &str =
 /// Error of a task whose container was killed by the kernel for lack of memory.
 const OOM_CAUSE: &str = "killed by the kernel: out of memory";
 
-/// What a task says while its health check has not been run.
-const CHECKING: &str = "starting: waiting for the first health check";
+/// What a task says while its health check has not succeeded.
+const CHECKING: &str = "starting: waiting for the health check to succeed";
+/// Reasons of a container that starts, from its failing probes, that the manager is told: each is a write in the Raft
+/// log. What follows them is only whether it got healthy. Enough for the first failure in the start period and, counted
+/// by doubling, for more than a hundred after it.
+const MAX_PROBE_REASONS: u32 = 8;
 /// Cause of the end of a task whose container got unhealthy. Docker's text.
 const UNHEALTHY_CAUSE: &str = "dockerexec: unhealthy container";
 /// Exit code of a container that was stopped for it and whose end was not seen.
@@ -78,6 +82,8 @@ pub(super) struct Entry {
     pub(super) container: Container,
     /// Its health check has failed too often: it is stopped, whatever the check says from now on.
     unhealthy: bool,
+    /// How many reasons from failing probes were told.
+    probe_reasons: u32,
     /// It waits for a secret or a config.
     pub(super) lacks_payload: bool,
     pub(super) busy: Option<Busy>,
@@ -96,6 +102,7 @@ impl Entry {
             status: TaskStatus::new(TaskState::Accepted, now, "accepted"),
             container: Container::None,
             unhealthy: false,
+            probe_reasons: 0,
             lacks_payload: false,
             busy: None,
             retry_at: None,
@@ -112,6 +119,7 @@ impl Entry {
             status: record.status,
             container: Container::None,
             unhealthy: false,
+            probe_reasons: 0,
             lacks_payload: false,
             busy: None,
             retry_at: None,
@@ -225,7 +233,8 @@ impl Entry {
 
     fn running(&mut self, container: ContainerStatus, now: Timestamp) {
         let known = self.status.state == TaskState::Running;
-        if known && self.status.container.as_ref() == Some(&container) {
+        let has_reason = !self.status.error.is_empty();
+        if known && !has_reason && self.status.container.as_ref() == Some(&container) {
             return;
         }
         self.status.container = Some(container);
@@ -321,7 +330,9 @@ impl Entry {
         let starting = self.status.state == TaskState::Starting;
         match health {
             Health::Starting(why) if starting && !why.is_empty() => {
-                self.say(format!("starting: {why}"));
+                if self.probe_reasons < MAX_PROBE_REASONS && self.reason(why) {
+                    self.probe_reasons += 1;
+                }
             }
             Health::Healthy if starting => {
                 let container = self.status.container.clone().unwrap_or_default();
@@ -329,11 +340,12 @@ impl Entry {
             }
             Health::Unhealthy(why) => {
                 self.unhealthy = true;
-                self.say(if why.is_empty() {
-                    "unhealthy".into()
-                } else {
-                    why
-                });
+                let why = match why.as_str() {
+                    "" => "unhealthy".into(),
+                    _ => why,
+                };
+                self.reason(why.clone());
+                self.say(why);
             }
             Health::Starting(_) | Health::Healthy => {}
         }
@@ -346,6 +358,16 @@ impl Entry {
             self.told = Told::Due;
             self.unwritten |= self.status.state >= TaskState::Running;
         }
+    }
+
+    /// Why it does not go on, or is about to end; gone with the next state. Whether that is news.
+    fn reason(&mut self, error: String) -> bool {
+        let news = self.status.error != error;
+        if news {
+            self.status.error = error;
+            self.told = Told::Due;
+        }
+        news
     }
 
     fn stopped(&mut self, now: Timestamp) {
@@ -384,9 +406,8 @@ impl Entry {
     /// The user sees why it does not go on; an end keeps its own reason.
     fn try_again(&mut self, error: String, now: Timestamp) {
         self.retry_at = Some(now + ACTION_RETRY);
-        if !self.status.state.is_terminal() && self.status.error != error {
-            self.status.error = error;
-            self.told = Told::Due;
+        if !self.status.state.is_terminal() {
+            self.reason(error);
         }
     }
 
@@ -453,7 +474,9 @@ impl Entry {
         for id in payload::used_by(&self.task.spec.container) {
             let Some(payload) = payloads.get(&id) else {
                 self.lacks_payload = true;
-                self.say(format!("waiting for {}", self.describe(&id)));
+                let why = format!("waiting for {}", self.describe(&id));
+                self.reason(why.clone());
+                self.say(why);
                 return Next::Wait;
             };
             own.insert(id, payload.clone());

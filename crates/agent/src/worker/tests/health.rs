@@ -29,19 +29,51 @@ fn starting_lasts_until_the_check_succeeds() {
     let mut b = starting();
     let (state, message, _) = b.status("a");
     assert_eq!(state, Starting);
-    assert_eq!(message, "starting: waiting for the first health check");
-    let told = says(
-        &mut b,
-        Health::Starting("health check 1/3 failed: no".into()),
-    );
+    let waits = "starting: waiting for the health check to succeed";
+    assert_eq!(message, waits);
+    let why = "health probe failed 1 of 3 times: no";
+    let told = says(&mut b, Health::Starting(why.into()));
     assert!(told.starts_with("report a:starting"), "{told}");
-    assert_eq!(b.status("a").1, "starting: health check 1/3 failed: no");
+    let (_, message, error) = b.status("a");
+    assert_eq!((message.as_str(), error.as_str()), (waits, why));
     let told = says(&mut b, Health::Healthy);
     assert!(
         told.starts_with("journal a:running; report a:running"),
         "{told}"
     );
+    assert_eq!(b.status("a").2, "");
     assert_eq!(says(&mut b, Health::Healthy), "wake +2000ms");
+}
+
+#[test]
+fn reasons_of_failing_probes_are_bounded() {
+    let mut b = starting();
+    let mut told = 0;
+    for probe in 0..100 {
+        let why = format!("health probe failed: try {probe}");
+        told += usize::from(says(&mut b, Health::Starting(why)).contains("report"));
+        b.acknowledge_all();
+    }
+    assert_eq!(told, 8);
+    // Whether it gets healthy or not is always told.
+    assert!(says(&mut b, unhealthy()).contains("report a:starting"));
+    assert_eq!(b.status("a").2, "health check 3/3 failed: no");
+}
+
+#[test]
+fn the_reason_of_an_end_is_shown_while_it_is_stopped() {
+    let mut b = starting();
+    says(&mut b, Health::Healthy);
+    says(&mut b, unhealthy());
+    let (state, _, error) = b.status("a");
+    assert_eq!(state, Running);
+    assert_eq!(error, "health check 3/3 failed: no");
+    // A daemon that starts meanwhile finds it healthy.
+    let mut b = b.crash();
+    b.found(vec![("a", Existing::Running(running("a")))]);
+    b.up();
+    let (state, _, error) = b.status("a");
+    assert_eq!((state, error.as_str()), (Running, ""));
 }
 
 #[test]
