@@ -44,6 +44,7 @@ pub struct Builder {
     workers: u8,
     daemon: Option<Daemon>,
     daemon_args: Vec<String>,
+    host_args: BTreeMap<String, Vec<String>>,
     form_swarm: bool,
     load_image: bool,
     prefer_offline: bool,
@@ -80,6 +81,13 @@ impl Builder {
     pub fn daemon_args(mut self, args: &[&str]) -> Builder {
         self.daemon_args
             .extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Further arguments of one host's daemon.
+    pub fn host_args(mut self, host: &str, args: &[&str]) -> Builder {
+        let of_host = self.host_args.entry(host.to_owned()).or_default();
+        of_host.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
@@ -145,9 +153,9 @@ impl Builder {
             for number in 0..count {
                 let address = Ipv4Addr::new(NETWORK[0], NETWORK[1], NETWORK[2], first + number);
                 let name = format!("{letter}{}", number + 1);
-                cluster
-                    .hosts
-                    .push((role, Host::new(&name, address, &cluster.dir, lab.clone())?));
+                let mut host = Host::new(&name, address, &cluster.dir, lab.clone())?;
+                host.add_daemon_args(self.host_args.get(&name).into_iter().flatten());
+                cluster.hosts.push((role, host));
             }
         }
         Ok(cluster)
@@ -169,6 +177,7 @@ impl Cluster {
             workers: 0,
             daemon: None,
             daemon_args: Vec::new(),
+            host_args: BTreeMap::new(),
             form_swarm: true,
             load_image: true,
             prefer_offline: true,

@@ -44,6 +44,8 @@ pub struct Host {
     address: Ipv4Addr,
     dir: PathBuf,
     lab: Arc<Lab>,
+    /// Arguments that only its own daemon gets.
+    daemon_args: Vec<String>,
     life: Mutex<Life>,
 }
 
@@ -68,8 +70,13 @@ impl Host {
             address,
             dir,
             lab,
+            daemon_args: Vec::new(),
             life: Mutex::default(),
         })
+    }
+
+    pub(super) fn add_daemon_args<'a>(&mut self, args: impl Iterator<Item = &'a String>) {
+        self.daemon_args.extend(args.cloned());
     }
 
     /// Its name, which is also its hostname.
@@ -177,6 +184,7 @@ impl Host {
         let mut enter = self.enter_detached(&self.log_file())?;
         enter
             .args(self.lab.daemon.command(&self.dir, &self.cgroup()))
+            .args(&self.daemon_args)
             .env("RUST_BACKTRACE", "1");
         if self.lab.prefer_offline {
             // Most tests have no registry: an image that is there is used as it is, as dockerd does under this variable.
@@ -380,6 +388,43 @@ impl Host {
         self.client(self.lab.daemon.binary()?.as_os_str(), args)
     }
 
+    /// Runs Docker's own command line, given as a line of words without quotes, and then these arguments as they are.
+    pub fn docker_words(&self, line: &str, more: &[&str]) -> Result<String> {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .chain(more.iter().copied())
+            .collect();
+        self.docker(&words)
+            .with_context(|| format!("docker {line}"))
+    }
+
+    /// As [`Host::docker_words`], for a command that has to fail. Returns what it said, on both streams.
+    pub fn docker_refuses(&self, line: &str, more: &[&str]) -> Result<String> {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .chain(more.iter().copied())
+            .collect();
+        refused(line, &self.try_docker(&words)?)
+    }
+
+    /// As [`Host::docker_words`], with our own command line.
+    pub fn cli_words(&self, line: &str, more: &[&str]) -> Result<String> {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .chain(more.iter().copied())
+            .collect();
+        self.cli(&words).with_context(|| format!("starling {line}"))
+    }
+
+    /// As [`Host::docker_refuses`], with our own command line.
+    pub fn cli_refuses(&self, line: &str, more: &[&str]) -> Result<String> {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .chain(more.iter().copied())
+            .collect();
+        refused(line, &self.try_cli(&words)?)
+    }
+
     /// Runs Docker's own command line against this host's daemon. Fails when the command does.
     pub fn docker<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String> {
         succeeded(self.try_docker(args)?)
@@ -459,6 +504,15 @@ fn reap(mut helper: Child) -> Result<()> {
             .ok_or_else(|| anyhow!("it still runs"))
             .map(|_| ())
     })
+}
+
+fn refused(line: &str, output: &Output) -> Result<String> {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure!(!output.status.success(), "it succeeded: {line}: {out}{err}");
+    Ok(format!("{out}{err}"))
 }
 
 fn succeeded(output: Output) -> Result<String> {
