@@ -6,10 +6,11 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -18,6 +19,35 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Most JSON that a client may send: a service's spec has a few KiB, and 4 MiB is what managers take in one message.
 pub(crate) const MAX_JSON: usize = 4 << 20;
+
+/// The body of a request. What no handler takes is read and thrown away: a client that is still sending would see a broken pipe
+/// instead of the answer that says why its request was refused.
+pub(crate) struct RequestBody(Option<Incoming>);
+
+impl RequestBody {
+    pub(crate) fn new(body: Incoming) -> RequestBody {
+        RequestBody(Some(body))
+    }
+
+    fn take(mut self) -> Incoming {
+        self.0
+            .take()
+            .expect("it is there until the value is consumed")
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let left = self.0.take().filter(|body| !body.is_end_stream());
+        // Without a runtime the connection ends, too.
+        if let (Some(body), Ok(runtime)) = (left, Handle::try_current()) {
+            runtime.spawn(async move {
+                let mut chunks = Limited::new(body, MAX_JSON).into_data_stream();
+                while let Some(Ok(_)) = chunks.next().await {}
+            });
+        }
+    }
+}
 
 /// The whole of `bytes`.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
@@ -72,7 +102,7 @@ pub(crate) fn stream(
 /// Reads a JSON body. An empty one is an error.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<T, ApiError> {
     parse(&read(headers, body).await?)
 }
@@ -80,7 +110,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
 /// Reads a JSON body that may be empty.
 pub(crate) async fn read_json_if_any<T: DeserializeOwned>(
     headers: &HeaderMap,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Option<T>, ApiError> {
     match read(headers, body).await? {
         bytes if bytes.iter().all(u8::is_ascii_whitespace) => Ok(None),
@@ -97,9 +127,9 @@ pub(crate) fn malformed(error: api_types::DecodeError) -> ApiError {
     ApiError::bad_request(error.to_string())
 }
 
-async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, ApiError> {
+async fn read(headers: &HeaderMap, body: RequestBody) -> Result<Bytes, ApiError> {
     check_content_type(headers)?;
-    let collected = Limited::new(body, MAX_JSON).collect().await;
+    let collected = Limited::new(body.take(), MAX_JSON).collect().await;
     let collected = collected.map_err(|error| {
         if error
             .downcast_ref::<http_body_util::LengthLimitError>()
@@ -136,10 +166,10 @@ const WAITING_CHUNKS: usize = 16;
 
 /// The body as a stream of bytes, for tars. When the reader gives up, the rest is read and thrown away: a client that is
 /// still sending would see a broken pipe instead of the answer that says why.
-pub(crate) fn incoming(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send {
+pub(crate) fn incoming(body: RequestBody) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
     tokio::spawn(async move {
-        let mut chunks = body.into_data_stream();
+        let mut chunks = body.take().into_data_stream();
         let mut is_wanted = true;
         while let Some(chunk) = chunks.next().await {
             let is_broken = chunk.is_err();

@@ -4,6 +4,7 @@
 //! [`backend`]'s traits. What is not built answers 501 and says so.
 #![forbid(unsafe_code)]
 
+mod address;
 mod auth;
 pub mod backend;
 mod body;

@@ -42,7 +42,7 @@ fn explained(written: &[u8]) -> Option<Vec<u8>> {
         "414" => "the request's address is too long",
         "431" => "the request's headers are too large",
         _ => {
-            "malformed HTTP request: characters such as quotes, blanks, < and > in its address must be percent-encoded"
+            "malformed HTTP request: characters such as blanks in its address must be percent-encoded"
         }
     };
     let body = format!("{{\"message\":\"{reason}\"}}\n");

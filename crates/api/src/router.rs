@@ -1,6 +1,6 @@
 //! Which handler answers which path.
 
-use crate::body::{self, Body};
+use crate::body::{self, Body, RequestBody};
 use crate::query::Query;
 use crate::routes::{
     containers, events, images, logs, networks, nodes, payloads, service_actions, service_update,
@@ -18,7 +18,7 @@ pub(crate) struct Call {
     pub(crate) version: Version,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
 }
 
 /// Areas of Docker's API that exist there: here, what is not routed in them is not built rather than unknown.
@@ -54,6 +54,7 @@ pub(crate) async fn route(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
+    let body = RequestBody::new(body);
     if parts.method == Method::OPTIONS {
         return Ok(body::empty(StatusCode::OK));
     }
@@ -88,6 +89,8 @@ async fn cluster(call: Call, method: &Method, path: &[&str]) -> Result<Response<
         ("POST", ["swarm", "join"]) => swarm::join(call).await,
         ("POST", ["swarm", "leave"]) => swarm::leave(call).await,
         ("POST", ["swarm", "update"]) => swarm::update(call).await,
+        ("GET", ["swarm", "unlockkey"]) => swarm::unlock_key(call).await,
+        ("POST", ["swarm", "unlock"]) => swarm::unlock(call).await,
         ("POST", ["swarm", "tokens"]) => swarm::create_token(call).await,
         ("DELETE", ["swarm", "tokens", name]) => swarm::remove_token(call, name).await,
         ("GET", ["nodes"]) => nodes::list(call).await,

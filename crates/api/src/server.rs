@@ -1,5 +1,6 @@
 //! The HTTP server: connections of unix sockets, one answer per request.
 
+use crate::address::Lenient;
 use crate::backend::{Containers, Host, Swarm, Volumes};
 use crate::body::Body;
 use crate::events::EventHub;
@@ -59,7 +60,7 @@ pub async fn serve(api: Api, listener: UnixListener, stop: CancellationToken) {
         };
         let api = api.clone();
         let served = Arc::new(AtomicBool::new(false));
-        let stream = Explained::new(TokioIo::new(stream), Arc::clone(&served));
+        let stream = Explained::new(Lenient::new(TokioIo::new(stream)), Arc::clone(&served));
         let service = service_fn(move |request| {
             served.store(true, Ordering::Release);
             let api = api.clone();

@@ -54,9 +54,10 @@ pub(super) fn platform(platform: &Platform) -> json::Platform {
 }
 
 /// Plugins that swarm clients look for in a node's description: all of them are built in.
-const PLUGINS: [(&str, &str); 3] = [
+const PLUGINS: [(&str, &str); 4] = [
     ("Log", "json-file"),
     ("Network", "host"),
+    ("Network", "null"),
     ("Volume", "local"),
 ];
 
@@ -129,18 +130,22 @@ pub(crate) fn role(text: &str) -> Result<Role, ApiError> {
 }
 
 /// What a client wishes of a node. Role and availability have to be given; additions that are not mentioned stay as they are in
-/// `current`.
+/// `current`, as long as they apply.
 pub(crate) fn node_spec(spec: json::NodeSpec, current: &NodeSpec) -> Result<NodeSpec, ApiError> {
     let role = role(&spec.role)?;
     let availability = availability(&spec.availability).ok_or_else(|| {
         ApiError::bad_request(format!("invalid Availability: {:?}", spec.availability))
     })?;
+    // How a drain goes ends with it: a client that does not know of it drains the next time as Docker does.
+    let drain = current
+        .drain
+        .filter(|_| availability == Availability::Drain);
     Ok(NodeSpec {
         name: spec.name,
         labels: spec.labels,
         role,
         availability,
-        drain: additions::drain(spec.starling, current.drain)?,
+        drain: additions::drain(spec.starling, drain)?,
     })
 }
 

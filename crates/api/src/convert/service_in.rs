@@ -26,14 +26,15 @@ pub(crate) fn service_spec(spec: json::ServiceSpec) -> Result<ServiceSpec, ApiEr
     if template.networks.is_empty() {
         template.networks = spec.networks;
     }
-    let config = |config: Option<json::UpdateConfig>| config.map(|c| update_config(&c)).transpose();
+    let config =
+        |config: Option<json::UpdateConfig>, of| config.map(|c| update_config(&c, of)).transpose();
     Ok(ServiceSpec {
         name: spec.name,
         labels: spec.labels,
         mode: mode(spec.mode)?,
         task: Arc::new(task_spec(template)?),
-        update: config(spec.update_config)?,
-        rollback: config(spec.rollback_config)?,
+        update: config(spec.update_config, "update")?,
+        rollback: config(spec.rollback_config, "rollback")?,
         endpoint: spec.endpoint_spec.map(endpoint).transpose()?,
         ..Default::default()
     })
@@ -66,29 +67,29 @@ fn mode(mode: json::ServiceMode) -> Result<Mode, ApiError> {
     }
 }
 
-fn update_config(config: &json::UpdateConfig) -> Result<UpdateConfig, ApiError> {
+/// `of` is the part of the name that the texts of refusals begin with: `update` or `rollback`.
+fn update_config(config: &json::UpdateConfig, of: &str) -> Result<UpdateConfig, ApiError> {
     let failure_action = match config.failure_action.as_str() {
         "" | "pause" => FailureAction::Pause,
         "continue" => FailureAction::Continue,
         "rollback" => FailureAction::Rollback,
         other => {
             return Err(ApiError::bad_request(format!(
-                "unrecognized update failure action {other}"
+                "unrecognized {of} failure action {other}"
             )));
         }
     };
-    let monitor = duration_or(
-        config.monitor,
-        "TaskSpec: update-monitor cannot be negative",
-    )?;
+    let duration =
+        |nanos, what| duration_or(nanos, &format!("TaskSpec: {of}-{what} cannot be negative"));
+    let monitor = duration(config.monitor, "monitor")?;
     Ok(UpdateConfig {
         parallelism: config.parallelism,
-        delay: duration_or(config.delay, "TaskSpec: update-delay cannot be negative")?,
+        delay: duration(config.delay, "delay")?,
         failure_action,
         monitor: (!monitor.is_zero()).then_some(monitor),
         max_failure_ratio: config.max_failure_ratio,
         order: order(&config.order)
-            .ok_or_else(|| bad("unrecognized update order", &config.order))?,
+            .ok_or_else(|| bad(&format!("unrecognized {of} order"), &config.order))?,
     })
 }
 
@@ -192,7 +193,11 @@ fn restart_policy(policy: json_task::RestartPolicy) -> Result<RestartPolicy, Api
         "" | "any" => RestartCondition::Any,
         "on-failure" => RestartCondition::OnFailure,
         "none" => RestartCondition::None,
-        other => return Err(bad("unrecognized restart condition", other)),
+        other => {
+            return Err(ApiError::bad_request(format!(
+                "invalid RestartCondition: {other:?}"
+            )));
+        }
     };
     let delay = policy
         .delay

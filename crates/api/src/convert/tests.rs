@@ -180,7 +180,7 @@ fn nonsense_is_refused() {
         ),
         (
             r#""RollbackConfig":{"Monitor":-1}"#,
-            "TaskSpec: update-monitor cannot be negative",
+            "TaskSpec: rollback-monitor cannot be negative",
         ),
         (
             r#""UpdateConfig":{"FailureAction":"explode"}"#,
@@ -189,7 +189,7 @@ fn nonsense_is_refused() {
         (r#""EndpointSpec":{"Mode":"x"}"#, "invalid resolution mode"),
         (
             r#""TaskTemplate":{"RestartPolicy":{"Condition":"maybe"}}"#,
-            "restart condition",
+            "invalid RestartCondition: \"maybe\"",
         ),
         (
             r#""TaskTemplate":{"RestartPolicy":{"Delay":-5}}"#,

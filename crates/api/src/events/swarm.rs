@@ -30,8 +30,11 @@ fn action<T>(old: Option<&T>, new: Option<&T>) -> &'static str {
 
 fn changed(attributes: &mut StringMap, name: &str, old: &str, new: &str) {
     if old != new {
-        attributes.insert(format!("{name}.old"), old.into());
-        attributes.insert(format!("{name}.new"), new.into());
+        for (which, text) in [("old", old), ("new", new)] {
+            if !text.is_empty() {
+                attributes.insert(format!("{name}.{which}"), text.into());
+            }
+        }
     }
 }
 

@@ -38,9 +38,11 @@ pub(crate) fn stream(call: Call) -> Result<Response<Body>, ApiError> {
     let since = point(call.query.get("since"))?.map(|t| t.0);
     let until = point(call.query.get("until"))?.map(|t| t.0);
     if since.zip(until).is_some_and(|(since, until)| since > until) {
-        return Err(ApiError::bad_request(
-            "`since` time cannot be after `until` time",
-        ));
+        return Err(ApiError::bad_request(format!(
+            "`since` time ({}) cannot be after `until` time ({})",
+            call.query.get("since"),
+            call.query.get("until")
+        )));
     }
     let index = call.query.number("sinceIndex")?;
     if index.is_some() && since.is_some() {

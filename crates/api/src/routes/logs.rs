@@ -89,7 +89,7 @@ fn options(call: &Call) -> Result<LogOptions, ApiError> {
             Ok(lines) => Some(lines.unsigned_abs()),
             Err(_) => {
                 return Err(ApiError::bad_request(format!(
-                    "invalid tail '{text}': a number of lines or 'all'"
+                    "tail value must be a positive integer or \"all\", not '{text}'"
                 )));
             }
         },

@@ -4,6 +4,7 @@ use super::services;
 use crate::body::{self, Body, json, malformed, read_json};
 use crate::router::Call;
 use crate::{Api, ApiError, convert, filter};
+use api_types::Filters;
 use api_types::swarm::{NodeSpec, TlsInfo};
 use http::{Response, StatusCode};
 use model::Labels;
@@ -29,25 +30,21 @@ async fn find(api: &Api, reference: &str) -> Result<FoundNode, ApiError> {
         .ok_or_else(|| ApiError::not_found(format!("node {reference} not found")))
 }
 
+/// Refuses another value of a filter, in the words of Docker's daemon.
+fn one_of(filters: &Filters, key: &str, known: [&str; 2]) -> Result<(), ApiError> {
+    match filters.values(key).find(|value| !known.contains(value)) {
+        Some(value) => Err(ApiError::bad_request(format!(
+            "Invalid {key} filter: '{value}': use {}",
+            known.join(" or ")
+        ))),
+        None => Ok(()),
+    }
+}
+
 pub(crate) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let filters = call.query.filters(&FILTERS)?;
-    if filters.contains("membership")
-        && !filters
-            .values("membership")
-            .all(|m| matches!(m, "accepted" | "pending"))
-    {
-        return Err(ApiError::bad_request(
-            "invalid membership filter: use accepted or pending",
-        ));
-    }
-    if !filters
-        .values("role")
-        .all(|r| matches!(r, "manager" | "worker"))
-    {
-        return Err(ApiError::bad_request(
-            "invalid role filter: use manager or worker",
-        ));
-    }
+    one_of(&filters, "membership", ["accepted", "pending"])?;
+    one_of(&filters, "role", ["manager", "worker"])?;
     let found = call.api.swarm.query(Query::Nodes(Selector::All)).await?;
     let tls = tls(&call).await?;
     let none = Labels::new();

@@ -5,7 +5,7 @@ use crate::body::{self, Body, json, json_with, malformed, read_json};
 use crate::router::Call;
 use crate::{Api, ApiError, convert};
 use api_types::starling::Token;
-use api_types::swarm::{InitRequest, JoinRequest, Spec};
+use api_types::swarm::{InitRequest, JoinRequest, Spec, UnlockKey};
 use http::{Response, StatusCode};
 use model::cluster::LabelledToken;
 use model::control::{ControlError, Query, Write};
@@ -48,6 +48,19 @@ fn token(api: &Api, cluster: &Cluster, token: &LabelledToken) -> Token {
         labels: token.labels.clone(),
         token: api.swarm.labelled_token(cluster, token),
     }
+}
+
+/// The key that a locked manager asks for: none, since managers are not locked here. Docker answers so without autolock.
+pub(crate) async fn unlock_key(call: Call) -> Result<Response<Body>, ApiError> {
+    cluster(&call.api).await?;
+    Ok(json(&UnlockKey::default()))
+}
+
+/// There is no lock to open.
+pub(crate) async fn unlock(call: Call) -> Result<Response<Body>, ApiError> {
+    cluster(&call.api).await?;
+    let _: UnlockKey = read_json(&call.headers, call.body).await?;
+    Err(ApiError::new(StatusCode::CONFLICT, "swarm is not locked"))
 }
 
 /// A join token whose nodes get labels.

@@ -82,6 +82,12 @@ impl Server {
         self.send("DELETE", path, &[], None).await
     }
 
+    /// A replicated service of this name.
+    pub(crate) async fn create(&self, name: &str) {
+        let spec = crate::spec(name, serde_json::json!({}));
+        self.post("/services/create", spec).await.expect(201);
+    }
+
     pub(crate) async fn send(
         &self,
         method: &str,

@@ -1,10 +1,10 @@
 //! `/events`: what is kept, by time and by index, with Docker's attributes.
 
 use crate::fake::NOW;
-use crate::{Fake, spec, start_with_events};
+use crate::{Fake, start_with_events};
 use api::events::{event, of_leader, of_node, of_payload, of_service, of_task};
+use model::TaskState;
 use model::service::{UpdateState, UpdateStatus};
-use model::{DesiredState, TaskState};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -16,10 +16,7 @@ fn lines(text: &str) -> Vec<Value> {
 
 /// A service that is scaled, updated and removed, and a task of it.
 async fn happen(server: &crate::Server, fake: &Fake, hub: &api::events::EventHub) {
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
+    server.create("web").await;
     let old = fake.service("web");
     let mut new = (*old).clone();
     let changed = Arc::make_mut(&mut new.spec);
@@ -36,14 +33,7 @@ async fn happen(server: &crate::Server, fake: &Fake, hub: &api::events::EventHub
         replaced_at: None,
         progressed_at: None,
     });
-    fake.add_task(
-        "t1",
-        "web",
-        1,
-        "n1",
-        TaskState::Running,
-        DesiredState::Running,
-    );
+    fake.run_task("t1", "web");
     let task = fake.state().tasks[0].task.clone();
     hub.begin_after(9);
     let all = [
@@ -98,7 +88,7 @@ async fn attributes_are_dockers() {
                 "name": "web",
                 "replicas.old": "1", "replicas.new": "3",
                 "image.old": "busybox:1", "image.new": "busybox:2",
-                "updatestate.old": "", "updatestate.new": "rollback_started",
+                "updatestate.new": "rollback_started",
             }},
             "scope": "swarm",
             "time": NOW / 1_000_000_000,
@@ -112,18 +102,8 @@ async fn attributes_are_dockers() {
 #[tokio::test]
 async fn what_is_to_come_is_told_when_it_comes() {
     let (server, fake, hub) = start_with_events();
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
-    fake.add_task(
-        "t1",
-        "web",
-        1,
-        "n1",
-        TaskState::Running,
-        DesiredState::Running,
-    );
+    server.create("web").await;
+    fake.run_task("t1", "web");
     let (service, task) = (fake.service("web"), fake.state().tasks[0].task.clone());
     let read = server.get("/events?until=1700000001");
     let publish = async {
@@ -222,18 +202,8 @@ async fn tasks_nodes_secrets_and_configs() {
     ] {
         assert_eq!(changed.get(name).map(String::as_str), Some(text), "{name}");
     }
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
-    fake.add_task(
-        "t1",
-        "web",
-        1,
-        "n1",
-        TaskState::Running,
-        DesiredState::Running,
-    );
+    server.create("web").await;
+    fake.run_task("t1", "web");
     let old = fake.state().tasks[0].task.clone();
     let mut new = (*old).clone();
     assert_eq!(of_task(Some(&old), Some(&new), 1, NOW), None);

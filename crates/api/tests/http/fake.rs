@@ -150,6 +150,12 @@ impl Fake {
     }
 
     /// A task of a service in a state.
+    /// A running task in the first slot of a service.
+    pub(crate) fn run_task(&self, id: &str, service: &str) {
+        let running = (TaskState::Running, DesiredState::Running);
+        self.add_task(id, service, 1, "n1", running.0, running.1);
+    }
+
     pub(crate) fn add_task(
         &self,
         id: &str,

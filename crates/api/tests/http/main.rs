@@ -6,6 +6,7 @@ mod events;
 mod fake;
 mod objects;
 mod random;
+mod requests;
 mod services;
 mod updates;
 

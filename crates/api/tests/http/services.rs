@@ -295,10 +295,7 @@ async fn dry_runs_write_nothing_and_show_the_plan() {
         "{planned}"
     );
 
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
+    server.create("web").await;
     let version = fake.service("web").meta.version;
     let mut changed = spec("web", json!({"Replicated": {"Replicas": 4}}));
     changed["TaskTemplate"]["ContainerSpec"]["Image"] = json!("busybox:2");
@@ -343,10 +340,7 @@ async fn dry_runs_write_nothing_and_show_the_plan() {
 #[tokio::test]
 async fn switches_are_go_s() {
     let (server, fake) = start();
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
+    server.create("web").await;
     for path in [
         "/services?status=maybe",
         "/services/web?insertDefaults=maybe",
@@ -377,30 +371,10 @@ async fn switches_are_go_s() {
 #[tokio::test]
 async fn restart_of_all_and_of_some() {
     let (server, fake) = start();
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
-    server
-        .post("/services/create", spec("db", json!({})))
-        .await
-        .expect(201);
-    fake.add_task(
-        "t1",
-        "web",
-        1,
-        "n1",
-        TaskState::Running,
-        DesiredState::Running,
-    );
-    fake.add_task(
-        "t2",
-        "db",
-        1,
-        "n1",
-        TaskState::Running,
-        DesiredState::Running,
-    );
+    server.create("web").await;
+    server.create("db").await;
+    fake.run_task("t1", "web");
+    fake.run_task("t2", "db");
     server
         .send("POST", "/services/web/restart", &[], None)
         .await
@@ -436,10 +410,7 @@ async fn restart_of_all_and_of_some() {
 #[tokio::test]
 async fn rebalance_tells_the_moves() {
     let (server, fake) = start();
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
+    server.create("web").await;
     server
         .post("/services/create", spec("agent", json!({"Global": {}})))
         .await
@@ -479,10 +450,7 @@ async fn rebalance_tells_the_moves() {
 #[tokio::test]
 async fn logs_are_framed_unless_a_terminal_wrote_them() {
     let (server, _fake) = start();
-    server
-        .post("/services/create", spec("web", json!({})))
-        .await
-        .expect(201);
+    server.create("web").await;
     let mut terminal = spec("tty", json!({}));
     terminal["TaskTemplate"]["ContainerSpec"]["TTY"] = json!(true);
     server.post("/services/create", terminal).await.expect(201);

@@ -53,7 +53,10 @@ fn bind(mount: &Mount, options: Option<&BindOptions>) -> Result<(), Invalid> {
         options.propagation.as_str(),
         "" | "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared"
     ) {
-        return invalid(format!("invalid propagation mode: {}", options.propagation));
+        return invalid(format!(
+            "invalid MountPropagation: {:?}",
+            options.propagation
+        ));
     }
     let (lax, strict) = (
         options.read_only_non_recursive,

@@ -18,8 +18,8 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Invalid> {
     cluster::labels("the service", &spec.labels)?;
     mode(spec)?;
     task::task(&spec.task)?;
-    for config in [&spec.update, &spec.rollback].into_iter().flatten() {
-        update_config(config)?;
+    for (config, of) in [(&spec.update, "update"), (&spec.rollback, "rollback")] {
+        config.as_ref().map_or(Ok(()), |c| update_config(c, of))?;
     }
     additions(spec)
 }
@@ -68,9 +68,11 @@ fn mode(spec: &ServiceSpec) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn update_config(config: &UpdateConfig) -> Result<(), Invalid> {
+fn update_config(config: &UpdateConfig, of: &str) -> Result<(), Invalid> {
     if !(0.0..=1.0).contains(&config.max_failure_ratio) {
-        return invalid("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1");
+        return invalid(format!(
+            "TaskSpec: {of}-maxfailureratio cannot be less than 0 or bigger than 1"
+        ));
     }
     Ok(())
 }

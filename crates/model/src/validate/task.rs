@@ -16,9 +16,10 @@ pub(super) fn task(spec: &TaskSpec) -> Result<(), Invalid> {
     let reservations = spec.reservations();
     amounts(limits.nano_cpus, limits.memory_bytes)?;
     amounts(reservations.nano_cpus, reservations.memory_bytes)?;
-    if limits.pids < 0 {
+    // -1 is unlimited, as for containers.
+    if limits.pids < -1 {
         return invalid(format!(
-            "invalid pids limit {}: Must be 0 or more",
+            "invalid pids limit {}: use a number of processes, or 0 or -1 for no limit",
             limits.pids
         ));
     }

@@ -228,7 +228,7 @@ fn mounts_of_a_container() {
     let bind = |options: BindOptions| MountKind::Bind(Some(options));
     let options = BindOptions::default;
     check_container(
-        "propagation",
+        "MountPropagation",
         one(
             bind(BindOptions {
                 propagation: "odd".into(),

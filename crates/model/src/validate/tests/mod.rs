@@ -130,7 +130,7 @@ fn modes() {
         check("update-maxfailureratio", |spec| {
             spec.update = Some(config.clone())
         });
-        check("update-maxfailureratio", |spec| {
+        check("rollback-maxfailureratio", |spec| {
             spec.rollback = Some(config)
         });
     }
@@ -210,7 +210,7 @@ fn resources_and_placement() {
     });
     check_task("pids", |t| {
         t.resources = Some(limits(Limits {
-            pids: -1,
+            pids: -2,
             ..Default::default()
         }))
     });
