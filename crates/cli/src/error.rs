@@ -51,6 +51,9 @@ pub enum Error {
     /// Flags or arguments that make no sense; nothing was sent.
     #[error("{0}")]
     Usage(String),
+    /// A flag's value cannot be read; nothing was sent.
+    #[error("{0}")]
+    BadFlag(String),
     /// A file cannot be read or written.
     #[error("{what}: {source}")]
     File {

@@ -14,7 +14,8 @@ pub struct InspectFormat {
     pub format: Option<String>,
 }
 
-/// Writes what `fetch` finds for each name: an array of JSON, or a line of the template each.
+/// Writes what `fetch` finds for each name: an array of JSON (over lines, or on one with the format `json`), or a line of the
+/// template each.
 pub async fn inspect(
     session: &mut Session,
     names: &[String],
@@ -40,9 +41,9 @@ pub async fn inspect_pretty(
             "--format is incompatible with human friendly format: leave --pretty or --format out",
         ));
     }
+    let is_compact = format.format.as_deref() == Some("json");
     let template = match format.format.as_deref().filter(|format| !format.is_empty()) {
-        None => None,
-        Some("json") => Some(Template::parse("{{json .}}")?),
+        None | Some("json") => None,
         Some(text) => Some(Template::parse(&unescape(text))?),
     };
     let mut found = Vec::new();
@@ -63,7 +64,8 @@ pub async fn inspect_pretty(
                 session.console.line(pretty(bytes).map_err(wrong)?)?;
             }
         }
-        (None, None) => session.console.line(indented(&found))?,
+        (None, None) if is_compact => session.console.line(array(&found))?,
+        (None, None) => session.console.line(indent_json(&array(&found)))?,
         (Some(template), None) => {
             for bytes in &found {
                 let value: Value = api_types::from_json(bytes).map_err(wrong)?;
@@ -83,20 +85,15 @@ pub async fn inspect_pretty(
     }
 }
 
-/// An array of the things, four blanks deeper for each level, in the daemon's order of keys.
-fn indented(things: &[Bytes]) -> String {
-    let array = format!(
-        "[{}]",
-        things
-            .iter()
-            .map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned())
-            .collect::<Vec<_>>()
-            .join(",")
-    );
-    indent_json(&array)
+/// An array of the things as the daemon sent them.
+fn array(things: &[Bytes]) -> String {
+    let things = things
+        .iter()
+        .map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+    format!("[{}]", things.collect::<Vec<_>>().join(","))
 }
 
-/// Sets JSON out over lines without reading it into a tree, which would sort its keys.
+/// Sets JSON out over lines, four blanks deeper for each level, without reading it into a tree, which would sort its keys.
 pub fn indent_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0usize;
@@ -168,10 +165,9 @@ mod tests {
         let json = r#"{"b":[1, 2],"a":{},"c":[],"d":{"x, y":"a \" { : [,"},"e":null}"#;
         let expected = "{\n    \"b\": [\n        1,\n        2\n    ],\n    \"a\": {},\n    \"c\": [],\n    \"d\": {\n        \"x, y\": \"a \\\" { : [,\"\n    },\n    \"e\": null\n}";
         assert_eq!(indent_json(json), expected);
-        assert_eq!(indented(&[]), "[]");
-        assert_eq!(
-            indented(&[Bytes::from("{}\n"), Bytes::from("1")]),
-            "[\n    {},\n    1\n]"
-        );
+        assert_eq!(indent_json(&array(&[])), "[]");
+        let both = array(&[Bytes::from("{}\n"), Bytes::from("1")]);
+        assert_eq!(both, "[{},1]");
+        assert_eq!(indent_json(&both), "[\n    {},\n    1\n]");
     }
 }

@@ -42,6 +42,8 @@ use std::ffi::OsString;
 
 /// The exit code of a command that failed, as Docker's.
 const FAILURE: i32 = 1;
+/// The exit code for a flag that is not known, or whose value cannot be read, as Docker's client has it.
+const BAD_FLAG: i32 = 125;
 
 /// Commands of Docker that come later; naming one is no typing error.
 const NOT_YET: &[&str] = &[
@@ -235,7 +237,7 @@ pub fn command() -> Command {
         .mut_subcommand("service", |service| {
             service.mut_subcommand("update", without_defaults)
         });
-    the_last_wins(command)
+    read_as_docker(command)
 }
 
 /// What is not named in an update stays as it is, so that its help must not speak of defaults.
@@ -252,11 +254,21 @@ fn without_defaults(update: Command) -> Command {
     })
 }
 
-/// A flag that is given twice counts as it was given last, as with Docker.
-fn the_last_wins(command: Command) -> Command {
+/// A flag that is given twice counts as it was given last, and what comes behind one is its value, also `-1`.
+fn read_as_docker(command: Command) -> Command {
     command
         .args_override_self(true)
-        .mut_subcommands(the_last_wins)
+        .mut_args(|arg| {
+            let takes_next_word = arg.get_action().takes_values()
+                && !arg.is_positional()
+                && !arg.is_require_equals_set();
+            if takes_next_word {
+                arg.allow_hyphen_values(true)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(read_as_docker)
 }
 
 /// Runs a command line, the program's name first, and says with what code to exit.
@@ -319,7 +331,10 @@ fn finish(console: &mut Console, done: Result<()>) -> i32 {
         Err(err) if err.is_broken_pipe() => FAILURE,
         Err(err) => {
             console.complain(err.to_string());
-            FAILURE
+            match err {
+                Error::BadFlag(_) => BAD_FLAG,
+                _ => FAILURE,
+            }
         }
     }
 }
@@ -368,17 +383,33 @@ pub fn usage_error(err: &clap::Error) -> i32 {
     }
     if let Some(text) = bad_value(err) {
         eprintln!("{text}\n\nRun the command with --help to see what it takes.");
-        return FAILURE;
+        return BAD_FLAG;
     }
     // Nobody is left to tell when this cannot be written.
     let _ = err.print();
     match err.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         _ => FAILURE,
+        _ if is_bad_flag(err) => BAD_FLAG,
     }
 }
 
 /// What is wrong with the value of a flag, in the words that scripts for Docker look for.
+/// Whether it is a flag that nobody knows, or one without its value. A value that is none of a few words is none of these:
+/// there Docker's daemon refuses, and its client exits as after any refusal.
+fn is_bad_flag(err: &clap::Error) -> bool {
+    let text = |kind: ContextKind| match err.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let is_flag = text(ContextKind::InvalidArg).starts_with('-');
+    match err.kind() {
+        ErrorKind::InvalidValue => is_flag && text(ContextKind::InvalidValue).is_empty(),
+        ErrorKind::UnknownArgument | ErrorKind::NoEquals | ErrorKind::TooManyValues => is_flag,
+        _ => false,
+    }
+}
+
 fn bad_value(err: &clap::Error) -> Option<String> {
     if err.kind() != ErrorKind::ValueValidation {
         return None;

@@ -31,10 +31,11 @@ pub fn object(kind: &str, name: &str, rest: &str) -> Result<String> {
 /// `--filter name=value`, any number of times, into what the API takes.
 pub fn filters(pairs: &[String]) -> Result<Filters> {
     let mut filters = Filters::new();
-    for pair in pairs {
+    // Docker's client takes an empty one for none.
+    for pair in pairs.iter().filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Error::usage(format!(
-                "invalid argument {pair:?} for \"-f, --filter\": expected name=value"
+            Error::BadFlag(format!(
+                "invalid argument {pair:?} for \"-f, --filter\" flag: bad format of filter (expected name=value)"
             ))
         })?;
         filters.add(name.trim().to_ascii_lowercase(), value.trim());
@@ -97,7 +98,8 @@ mod tests {
             filter_query(&parsed).unwrap(),
             r#"{"label":{"k=v":true},"name":{"a":true,"b":true}}"#
         );
-        assert!(filters(&["name".into()]).is_err());
+        assert!(matches!(filters(&["name".into()]), Err(Error::BadFlag(_))));
+        assert_eq!(filter_query(&filters(&[String::new()]).unwrap()), None);
         assert_eq!(filter_query(&filters(&[]).unwrap()), None);
     }
 

@@ -82,11 +82,7 @@ pub(crate) async fn write(session: &mut Session, tasks: Vec<Task>, flags: &PsFla
     let mut resolver = Resolver::new(flags.no_resolve);
     let mut lines = Vec::new();
     for task in tasks {
-        let service = resolver.service(session, &task.service_id).await?;
-        let name = match slot(session, &mut resolver, &task).await? {
-            Some(slot) => format!("{service}.{slot}"),
-            None => format!("{service}.{}", task.node_id),
-        };
+        let name = slot_name(session, &mut resolver, &task).await?;
         let node = resolver.node(session, &task.node_id).await?;
         lines.push(Line { name, node, task });
     }
@@ -108,9 +104,26 @@ pub(crate) async fn write(session: &mut Session, tasks: Vec<Task>, flags: &PsFla
     flags.format.write(session, &LAYOUT, rows.collect())
 }
 
+/// `web.3`, and `web.NODE` for the task of a global service.
+pub(crate) async fn slot_name(
+    session: &Session,
+    resolver: &mut Resolver,
+    task: &Task,
+) -> Result<String> {
+    let service = resolver.service(session, &task.service_id).await?;
+    Ok(match slot(session, resolver, task).await? {
+        Some(slot) => format!("{service}.{slot}"),
+        None => format!("{service}.{}", task.node_id),
+    })
+}
+
 /// The number of a task's slot as its container's name has it; none when its node is the slot. The API counts the slots
 /// of jobs from 0, and leaves that 0 out.
-async fn slot(session: &Session, resolver: &mut Resolver, task: &Task) -> Result<Option<i64>> {
+pub(crate) async fn slot(
+    session: &Session,
+    resolver: &mut Resolver,
+    task: &Task,
+) -> Result<Option<i64>> {
     if task.job_iteration.is_none() {
         return Ok(Some(task.slot).filter(|slot| *slot != 0));
     }

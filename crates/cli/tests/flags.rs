@@ -42,3 +42,32 @@ fn every_flag_of_docker_is_known() {
     assert!(checked > 250, "{checked}");
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// What Docker's client exits with, and that the word behind a flag is its value.
+#[test]
+fn exit_codes_of_bad_command_lines() {
+    let code = |line: &str| {
+        let args = std::iter::once("starling").chain(line.split(' '));
+        match cli::command().try_get_matches_from(args) {
+            Ok(_) => 0,
+            Err(err) => cli::usage_error(&err),
+        }
+    };
+    for (line, expected) in [
+        ("service create --foo a", 125),
+        ("service create --replicas x a", 125),
+        ("service create --replicas -1 a", 125),
+        ("service create --mount type=bind a", 125),
+        ("service create --name", 125),
+        ("service create --restart-condition sometimes a", 1),
+        ("service create", 1),
+        ("service ls extra", 1),
+        ("service lss", 1),
+        ("swarm join-token nobody", 1),
+        ("swarm update --task-history-limit -1", 0),
+        ("service create --limit-cpu -1 a", 125),
+        ("service create --help", 0),
+    ] {
+        assert_eq!(code(line), expected, "{line}");
+    }
+}

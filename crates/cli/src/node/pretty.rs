@@ -59,10 +59,10 @@ fn status(sheet: &mut Sheet, node: &Node) {
         .and_then(|ours| ours.drain.value())
     {
         let at_once = match drain.parallelism {
-            0 => "all".to_owned(),
-            count => count.to_string(),
+            0 => "all at once".to_owned(),
+            count => format!("{count} at a time"),
         };
-        sheet.line(format!(" Drain:\t\t\t{at_once} at a time, {}", drain.order));
+        sheet.line(format!(" Drain:\t\t\t{at_once}, {}", drain.order));
     }
     sheet.field(" Address:\t\t", &node.status.addr);
     if let Some(manager) = &node.manager_status {

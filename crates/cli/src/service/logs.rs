@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::resolver::Resolver;
 use crate::session::{Session, object};
 use crate::table::short_id;
+use crate::tasks::slot;
 use api_types::service::Service;
 use api_types::task::Task;
 use clap::Args;
@@ -322,7 +323,9 @@ impl TaskNames {
             .client
             .get(&object("/tasks", task, "")?, &[])
             .await?;
-        let slot = found.slot.to_string();
+        // Docker's client prints 0 for the tasks of a global service.
+        let slot = slot(session, &mut self.resolver, &found).await?;
+        let slot = slot.unwrap_or(0).to_string();
         let id = match (args.no_task_ids, args.no_trunc) {
             (true, _) => String::new(),
             (false, true) => format!(".{}", found.id),

@@ -242,7 +242,7 @@ impl State {
 
     fn field(&self, found: Found, name: &str) -> Result<Found, String> {
         match found.value {
-            Value::Object(mut map) => match map.remove(name) {
+            Value::Object(mut map) => match map.remove(name).or_else(|| go_field(&map, name)) {
                 Some(value) => Ok(value.into()),
                 None if self.context.missing == Missing::Error => Err(format!(
                     "can't evaluate field {name}: there is no such field, try --format json to see all of them"
@@ -264,5 +264,18 @@ impl State {
                 functions::print(&other)
             )),
         }
+    }
+}
+
+/// Templates for Docker name the fields of Go's types, which begin with a capital: `.Scope` of an event, which is `scope` in JSON,
+/// or `.ID` of an image, which is `Id`.
+fn go_field(map: &serde_json::Map<String, Value>, name: &str) -> Option<Value> {
+    if !name.starts_with(|first: char| first.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut same = map.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    match (same.next(), same.next()) {
+        (Some((_, value)), None) => Some(value.clone()),
+        _ => None,
     }
 }

@@ -199,6 +199,21 @@ fn what_the_daemon_left_out() {
 }
 
 #[test]
+fn fields_have_the_names_of_gos_types() {
+    let event = json!({"Type": "node", "scope": "swarm", "timeNano": 7, "Id": "x", "b": 1, "B": 2});
+    let render = |text: &str| {
+        Template::parse(text)
+            .unwrap()
+            .render(&event, Missing::Empty)
+    };
+    assert_eq!(
+        render("{{.Type}} {{.Scope}} {{.TimeNano}} {{.ID}} {{.Id}} {{.b}}").unwrap(),
+        "node swarm 7 x x 1"
+    );
+    assert!(render("{{.type}}").is_err());
+}
+
+#[test]
 fn headings_stay_as_they_are() {
     let headings = json!({"ID": "ID", "Name": "NAME", "Label": "LABEL"});
     let render = |text: &str| {

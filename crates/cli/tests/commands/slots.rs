@@ -1,7 +1,7 @@
 //! Slots: those that stay empty, and how those of jobs are counted.
 
-use super::daemon::{error, json, start};
-use super::{ok, run};
+use super::daemon::{Answer, error, json, start};
+use super::{frame, ok, run};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
@@ -63,4 +63,29 @@ fn slots_of_jobs_count_from_one() {
     };
     assert_eq!(ps(&["job"]), "c all.n1\na job.1\nb job.2\n");
     assert_eq!(ps(&["--no-resolve", "job"]), "c g1.n1\na r1.1\nb r1.2\n");
+}
+
+#[test]
+fn logs_name_the_slots_of_jobs_from_one() {
+    const DETAILS: &str =
+        "com.docker.swarm.node.id=n1,com.docker.swarm.service.id=r1,com.docker.swarm.task.id=";
+    let daemon = start("logs-job", |request| match request.path.as_str() {
+        path if path.starts_with("/services/r1/logs") => {
+            let line = |task: &str| frame(1, &format!("{DETAILS}{task} done\n"));
+            Answer {
+                body: [line("a"), line("b")].concat(),
+                ..json("")
+            }
+        }
+        "/services/r1" => json(r#"{"ID":"r1","Spec":{"Name":"job","Mode":{"ReplicatedJob":{}}}}"#),
+        "/nodes/n1" => json(r#"{"ID":"n1","Description":{"Hostname":"h1"}}"#),
+        "/tasks/a" => json(r#"{"ID":"a","ServiceID":"r1","NodeID":"n1","JobIteration":{}}"#),
+        "/tasks/b" => {
+            json(r#"{"ID":"b","Slot":1,"ServiceID":"r1","NodeID":"n1","JobIteration":{}}"#)
+        }
+        other => error(404, other),
+    });
+    let ran = run(&daemon, &["service", "logs", "r1"]);
+    ok(&ran);
+    assert_eq!(ran.out, "job.1.a@h1    | done\njob.2.b@h1    | done\n");
 }
