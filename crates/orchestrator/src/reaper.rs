@@ -6,9 +6,10 @@ use crate::plan::{Member, Place, Plan};
 use model::{Change, ClusterSpec, DesiredState, NodeState, ServiceId, Task, TaskState};
 use store::Store;
 
-/// Failed tasks of a job that are kept per slot. A job's history is its result and is not trimmed otherwise, as in Docker;
-/// one that fails every five minutes for ever must end somewhere.
-const FAILURES_PER_JOB_SLOT: usize = 100;
+/// Failed tasks that are kept per slot where the history limit does not say how many. A job's history is its result and is
+/// not trimmed otherwise, and of a bounded number of attempts all are kept, as in Docker; what fails every five
+/// minutes for ever must end somewhere. The attempts are counted without their tasks.
+const FAILURES_PER_SLOT: usize = 100;
 
 /// The service is gone: its tasks are stopped and forgotten.
 pub(crate) fn bury(view: &Store, service: &ServiceId, decision: &mut Decision) {
@@ -48,8 +49,7 @@ fn limit(plan: &Plan<'_>) -> Option<usize> {
     let attempts = plan.service.spec.task.restart_policy().max_attempts;
     let limit = match usize::try_from(attempts) {
         Ok(0) => limit,
-        Ok(attempts) => attempts.saturating_add(1),
-        Err(_) => return None,
+        attempts => attempts.map_or(FAILURES_PER_SLOT, |n| n.min(FAILURES_PER_SLOT)) + 1,
     };
     // The youngest stays whatever the limit is: it says whether the slot is done.
     Some(limit.max(1))
@@ -69,7 +69,7 @@ pub(crate) fn trim(plan: &mut Plan<'_>) {
         let Some(limit) = limit else { continue };
         if is_job {
             let failures: Vec<&Member> = kept.into_iter().filter(|m| is_failure(m)).collect();
-            let surplus = failures.len().saturating_sub(FAILURES_PER_JOB_SLOT);
+            let surplus = failures.len().saturating_sub(FAILURES_PER_SLOT);
             forget.extend(failures.into_iter().take(surplus));
             continue;
         }

@@ -20,6 +20,10 @@ const STABLE_RUN: Duration = Duration::from_secs(10 * 60);
 /// before, whatever the delay was.
 const REMEMBERED_RESTARTS: usize = 16;
 
+/// Restarts that a task remembers at most: eight kilobytes of each task. Docker takes any number of attempts. One above
+/// this is never used up: with the back-off, this many failures take more than three days.
+const MOST_REMEMBERED_RESTARTS: usize = 1_000;
+
 /// What follows from the end of a task.
 pub(crate) enum Verdict {
     /// It stays ended, and the slot stays empty.
@@ -79,6 +83,7 @@ pub(crate) fn retry(task: &Task) -> Retry {
     };
     restarts.push(ended_at);
     let surplus = restarts.len().saturating_sub(remembered(&policy));
+    let surplus = surplus.max(outside_the_window(&policy, &restarts, ended_at));
     restarts.drain(..surplus);
     Retry {
         start_after: since + delay,
@@ -118,11 +123,24 @@ fn attempts_used_up(policy: &RestartPolicy, task: &Task) -> bool {
     counted.count() as u64 >= policy.max_attempts
 }
 
-/// Keeps what the policy has to count, and no more.
+/// Restarts that the policy may have to count, and those of the back-off.
 fn remembered(policy: &RestartPolicy) -> usize {
     usize::try_from(policy.max_attempts)
         .unwrap_or(usize::MAX)
-        .max(REMEMBERED_RESTARTS)
+        .clamp(REMEMBERED_RESTARTS, MOST_REMEMBERED_RESTARTS)
+}
+
+/// The oldest restarts that neither the policy's window nor the back-off asks for any more.
+fn outside_the_window(policy: &RestartPolicy, restarts: &[Timestamp], now: Timestamp) -> usize {
+    if policy.window.is_zero() {
+        return 0;
+    }
+    let older = restarts
+        .iter()
+        .take_while(|at| now.since(**at) > policy.window);
+    older
+        .count()
+        .min(restarts.len().saturating_sub(REMEMBERED_RESTARTS))
 }
 
 /// Restarts before `task` that follow so closely upon one another that nothing ran stably in between.
@@ -166,7 +184,13 @@ pub fn waiting_reason(task: &Task, now: Timestamp) -> Option<String> {
         let prepared = task.status.state >= TaskState::Ready;
         return prepared.then(|| "waits until the task that it replaces has stopped".into());
     };
-    let known = task.restarts.len() < remembered(&task.spec.restart_policy());
+    let policy = task.spec.restart_policy();
+    let counted = if policy.window.is_zero() {
+        remembered(&policy)
+    } else {
+        REMEMBERED_RESTARTS
+    };
+    let known = task.restarts.len() < counted;
     let number = match (task.restarts.len(), known) {
         (0, _) => "the start".to_owned(),
         (number, true) => format!("restart {number}"),

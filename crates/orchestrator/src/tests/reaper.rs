@@ -3,6 +3,8 @@
 use super::{SECOND, World, force, restart};
 use model::task::RestartCondition;
 use model::{Availability, Change, ClusterSpec, NodeId, NodeState, ServiceId, TaskState};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Tasks that a slot keeps in history.
 fn limit(world: &mut World, limit: i64) {
@@ -82,6 +84,24 @@ fn a_bound_on_attempts_keeps_all_of_them() {
     world.update(force);
     world.pass(60 * SECOND);
     assert_eq!(world.store.tasks().count(), 4, "{}", world.show());
+}
+
+#[test]
+fn history_is_bounded_though_attempts_are_many() {
+    for max_attempts in [5_000, u64::MAX] {
+        let mut world = World::new();
+        world.create(1, |s| {
+            restart(s, RestartCondition::Any, max_attempts);
+            let policy = Arc::make_mut(&mut s.task).restart.as_mut();
+            policy.expect("a policy").delay = Some(Duration::ZERO);
+        });
+        for _ in 0..110 {
+            world.end(1, TaskState::Complete);
+            world.pass(SECOND);
+        }
+        assert_eq!(world.store.tasks().count(), 101);
+        assert_eq!(world.live(1).restarts.len(), 110);
+    }
 }
 
 #[test]

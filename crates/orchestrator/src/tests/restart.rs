@@ -1,9 +1,9 @@
 //! Restart policies and back-off.
 
 use super::{SECOND, World, force, restart};
-use crate::waiting_reason;
+use crate::{restart as rules, waiting_reason};
 use model::task::{RestartCondition, RestartPolicy};
-use model::{Availability, NodeState, TaskState};
+use model::{Availability, DesiredState, NodeState, Task, TaskState, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +167,66 @@ fn attempts_within_a_window() {
     world.end(1, TaskState::Failed);
     world.pass(600 * SECOND);
     assert_eq!(world.running(), 0, "{}", world.show());
+}
+
+/// A task that failed now, after as many restarts, one each minute.
+fn failed_after(restarts: u64, max_attempts: u64, window: Duration) -> Task {
+    let minutes = |count: u64| Timestamp::default() + 60 * SECOND * count as u32;
+    let mut world = World::new();
+    world.create(1, |s| {
+        restart(s, RestartCondition::Any, max_attempts);
+        let policy = Arc::make_mut(&mut s.task).restart.as_mut();
+        policy.expect("a policy").window = window;
+    });
+    let mut task = Task::clone(world.live(1));
+    task.restarts = (0..restarts).map(minutes).collect();
+    task.running_at = None;
+    task.status.state = TaskState::Failed;
+    task.status.applied_at = minutes(restarts);
+    task
+}
+
+#[test]
+fn memory_is_bounded_whatever_number_of_attempts_is_asked_for() {
+    for (restarts, max_attempts, window, remembered) in [
+        (999, 1_000, 0, 1_000),
+        (1_000, u64::MAX, 0, 1_000),
+        (1_000, 5_000, 1_000_000, 1_000),
+        // Ten minutes hold eleven of them, the back-off asks for more.
+        (900, 5_000, 600, 16),
+        (900, 5_000, 1_800, 31),
+        (900, 0, 0, 16),
+    ] {
+        let task = failed_after(restarts, max_attempts, window * SECOND);
+        let rules::Verdict::Replace(retry) = rules::judge(&task) else {
+            panic!("{restarts} of {max_attempts} are used up");
+        };
+        assert_eq!(
+            retry.restarts.len(),
+            remembered,
+            "{restarts} {max_attempts}"
+        );
+        assert_eq!(retry.restarts.last(), Some(&task.status.applied_at));
+    }
+    for (restarts, max_attempts, window) in [(1_000, 1_000, 0), (31, 31, 1_860), (500, 30, 1_800)] {
+        let task = failed_after(restarts, max_attempts, window * SECOND);
+        assert!(rules::is_final(&task), "{restarts} of {max_attempts}");
+    }
+}
+
+#[test]
+fn what_is_forgotten_outside_the_window_is_not_taken_for_known() {
+    let mut task = failed_after(20, 50, 600 * SECOND);
+    task.restarts.truncate(16);
+    task.status.state = TaskState::Ready;
+    task.desired = DesiredState::Ready;
+    let now = task.status.applied_at;
+    task.start_after = Some(now + 5 * SECOND);
+    let reason = waiting_reason(&task, now).unwrap_or_default();
+    assert!(
+        reason.starts_with("restart 16+ of this replica"),
+        "{reason}"
+    );
 }
 
 #[test]
