@@ -1,9 +1,9 @@
 //! Global services: one task on each node that suits them. The node is the slot.
 
-use crate::plan::{Plan, Start};
+use crate::plan::Plan;
 use crate::slot::{self, Refill};
 use crate::suits::Needs;
-use crate::{Context, drain, enforcer, reaper, updater};
+use crate::{Context, enforcer, updater};
 use model::{Availability, DesiredState, Node, NodeState, SlotKey};
 
 /// How a node stands to a service whose slots are nodes.
@@ -66,16 +66,12 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
     if !stopped {
         for key in wanted_slots(plan) {
             if !slot::is_occupied(plan, &key) {
-                plan.create(ctx, &key, Start::default());
+                let start = slot::refill(ctx, plan, &key);
+                plan.create(ctx, &key, start);
             }
         }
     }
-    updater::settle(plan);
-    drain::advance(ctx, plan);
-    updater::advance(ctx, plan);
-    slot::promote(ctx, plan);
-    slot::close_what_nobody_reports(ctx, plan);
-    reaper::trim(plan);
+    slot::finish(ctx, plan, updater::advance);
 }
 
 /// The tasks of a slot whose node is to have none are stopped, and kept as history.

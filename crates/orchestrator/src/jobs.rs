@@ -5,10 +5,10 @@
 //! replicated job has a slot for each completion that is asked for, a global job one for each node. Jobs are not
 //! updated in steps, and what is left of an update under way is said to be completed.
 
+use crate::Context;
 use crate::global::{self, Standing};
-use crate::plan::{Member, Plan, Start};
+use crate::plan::{Member, Place, Plan, Start};
 use crate::slot::{self, Refill};
-use crate::{Context, drain, reaper, updater};
 use model::service::UpdateState;
 use model::{DesiredState, SlotKey, TaskState};
 
@@ -41,11 +41,7 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
     if !stopped {
         start(ctx, plan);
     }
-    updater::settle(plan);
-    drain::advance(ctx, plan);
-    slot::promote(ctx, plan);
-    slot::close_what_nobody_reports(ctx, plan);
-    reaper::trim(plan);
+    slot::finish(ctx, plan, |_, _| {});
 }
 
 /// A client may have asked to go back; a job has nothing to replace step by step.
@@ -101,7 +97,8 @@ fn start(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
     let Some((concurrent, total)) = plan.service.spec.completions() else {
         for key in global::wanted_slots(plan) {
             if is_free(plan, &key) {
-                plan.create(ctx, &key, Start::default());
+                let start = slot::refill(ctx, plan, &key);
+                plan.create(ctx, &key, start);
             }
         }
         return;
@@ -120,13 +117,16 @@ fn start(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
             continue;
         }
         running += u64::from(!is_counted);
-        plan.create(ctx, &key, Start::default());
+        let start = slot::refill(ctx, plan, &key);
+        plan.create(ctx, &key, start);
     }
 }
 
-/// A task that somebody wants to run again is stopped, and its slot starts anew.
+/// A task that somebody wants to run again is stopped, and its slot starts anew. One that leaves a drained node in
+/// turns does so when its turn comes.
 fn replace_marked(ctx: &mut Context<'_>, plan: &mut Plan<'_>, slot: &SlotKey) {
-    let marked = |m: &Member| m.is_wanted() && !m.is_over() && m.is_marked();
+    let marked =
+        |m: &Member| m.is_wanted() && !m.is_over() && m.is_marked() && m.place != Place::Leaving;
     if plan.slots[slot].iter().any(marked) {
         plan.dismiss(slot, DesiredState::Shutdown, None);
         plan.create(ctx, slot, Start::default());

@@ -2,7 +2,7 @@
 
 use crate::plan::{Plan, Start};
 use crate::slot::{self, Refill};
-use crate::{Context, drain, reaper, updater};
+use crate::{Context, updater};
 use model::{NodeId, SlotKey};
 use std::collections::BTreeMap;
 
@@ -21,12 +21,7 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, plan: &mut Plan<'_>) {
         slot::renew(ctx, plan, &key, Refill::Yes);
     }
     grow(ctx, plan, replicas);
-    updater::settle(plan);
-    drain::advance(ctx, plan);
-    updater::advance(ctx, plan);
-    slot::promote(ctx, plan);
-    slot::close_what_nobody_reports(ctx, plan);
-    reaper::trim(plan);
+    slot::finish(ctx, plan, updater::advance);
 }
 
 /// Removes the slots that leave the rest best spread: before anything is done for them.

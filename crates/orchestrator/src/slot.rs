@@ -1,8 +1,8 @@
 //! What becomes of the tasks of one slot, whatever kind of service it is of.
 
-use crate::plan::{Place, Plan, Start, closing_status};
+use crate::plan::{Member, Place, Plan, Start, closing_status};
 use crate::restart::{self, Retry, Verdict};
-use crate::{Context, enforcer};
+use crate::{Context, drain, enforcer, reaper, updater};
 use model::{DesiredState, NodeState, SlotKey, TaskState};
 
 /// Tasks that are not wanted and never got a node, and tasks of nodes that are gone for long, end here:
@@ -97,6 +97,44 @@ pub(crate) fn renew(ctx: &mut Context<'_>, plan: &mut Plan<'_>, slot: &SlotKey, 
     }
 }
 
+/// How a slot starts in which nothing is wanted: what was tried under this very specification counts on, such as the
+/// failures before its node was paused.
+pub(crate) fn refill(ctx: &Context<'_>, plan: &Plan<'_>, slot: &SlotKey) -> Start {
+    let members = plan.slots.get(slot).into_iter().flatten();
+    let last = members
+        .filter_map(|m| m.task.as_ref())
+        .rfind(|t| t.spec_version == plan.service.spec_version);
+    let Some(task) = last else {
+        return Start::default();
+    };
+    // One that could not be prepared ahead of its turn keeps that turn.
+    let waits = task.start_after.is_some_and(|turn| turn > ctx.now);
+    match task.status.state {
+        TaskState::Complete | TaskState::Failed | TaskState::Rejected if !waits => {
+            restart::retry(task).into()
+        }
+        _ => Start {
+            after: task.start_after,
+            restarts: restart::carried(task, ctx.now),
+            beside_the_old: false,
+        },
+    }
+}
+
+/// The steps with which the pass over any service ends, between which only `replace` is its own.
+pub(crate) fn finish(
+    ctx: &mut Context<'_>,
+    plan: &mut Plan<'_>,
+    replace: impl FnOnce(&mut Context<'_>, &mut Plan<'_>),
+) {
+    updater::settle(plan);
+    drain::advance(ctx, plan);
+    replace(ctx, plan);
+    promote(ctx, plan);
+    close_what_nobody_reports(ctx, plan);
+    reaper::trim(plan);
+}
+
 impl From<Retry> for Start {
     fn from(retry: Retry) -> Start {
         Start {
@@ -107,21 +145,22 @@ impl From<Retry> for Start {
     }
 }
 
-/// A slot counts when something in it should run, or when its last task ended for good.
+/// A slot counts when something in it should run, or when its last task ended for good. One that ended under an older
+/// template is replaced by the updater, as what runs is.
 pub(crate) fn is_occupied(plan: &Plan<'_>, slot: &SlotKey) -> bool {
     let Some(members) = plan.slots.get(slot) else {
         return false;
     };
-    members.iter().any(|m| m.is_wanted()) || is_done(plan, slot)
+    members.iter().any(Member::is_wanted) || is_done(members)
 }
 
-/// Its last task ended, and is not to be replaced.
-pub(crate) fn is_done(plan: &Plan<'_>, slot: &SlotKey) -> bool {
-    let Some(last) = plan.slots.get(slot).and_then(|members| members.last()) else {
-        return false;
-    };
-    let is_final = || last.task.as_ref().is_some_and(|t| restart::is_final(t));
-    last.desired <= DesiredState::Shutdown && last.is_over() && !last.dirty && is_final()
+/// Its last task ended, and its restart policy leaves it at that.
+pub(crate) fn is_done(members: &[Member]) -> bool {
+    let last = members.last().filter(|m| m.is_over());
+    last.is_some_and(|last| {
+        let task = last.task.as_ref();
+        last.desired <= DesiredState::Shutdown && task.is_some_and(|t| restart::is_final(t))
+    })
 }
 
 /// Lets replacements run whose time has come and whose predecessor has ended. A predecessor is waited for as

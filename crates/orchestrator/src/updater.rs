@@ -14,7 +14,7 @@ pub(crate) use watch::{Watch, watch};
 use crate::Context;
 use crate::global::{self, Standing};
 use crate::plan::{Member, Place, Plan};
-use crate::restart;
+use crate::{restart, slot};
 use model::service::{FailureAction, UpdateConfig, UpdateState, UpdateStatus};
 use model::{SlotKey, Timestamp};
 use std::time::Duration;
@@ -82,9 +82,15 @@ fn begun(now: Timestamp, slots: usize) -> UpdateStatus {
     }
 }
 
-/// Slots with a task of another template that can be replaced.
+/// Slots with a task of another template that can be replaced: one that is wanted, or the last one that ended for good.
 fn outdated_slots(plan: &Plan<'_>) -> Vec<SlotKey> {
-    let is_outdated = |members: &[Member]| members.iter().any(|m| m.is_wanted() && m.dirty);
+    let is_outdated = |members: &[Member]| {
+        let mut wanted = members.iter().filter(|m| m.is_wanted()).peekable();
+        if wanted.peek().is_none() {
+            return slot::is_done(members) && members.last().is_some_and(|m| m.dirty);
+        }
+        wanted.any(|m| m.dirty)
+    };
     let slots = plan.slots.iter().filter(|(slot, members)| {
         is_outdated(members) && !is_frozen(plan, slot) && !is_given_up(plan, members)
     });

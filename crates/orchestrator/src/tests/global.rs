@@ -214,3 +214,54 @@ fn a_task_that_waits_for_its_node_gets_the_new_constraints() {
     world.pass(60 * SECOND);
     assert_eq!(world.running(), 1, "{}", world.show());
 }
+
+#[test]
+fn a_crash_loop_goes_on_after_a_pause_of_its_node() {
+    let mut world = world();
+    for wait in [5, 5, 5, 10] {
+        world.end_at(&at("n2"), TaskState::Failed);
+        world.pass(wait * SECOND);
+    }
+    world.node("n2", NodeState::Ready, Availability::Pause);
+    world.end_at(&at("n2"), TaskState::Failed);
+    world.pass(SECOND);
+    world.node("n2", NodeState::Ready, Availability::Active);
+    let task = world.live_at(&at("n2"));
+    let wait = task.start_after.map(|until| until.since(world.now));
+    assert_eq!((task.restarts.len(), wait), (5, Some(19 * SECOND)));
+    world.pass(19 * SECOND);
+    assert_eq!(world.running(), 3);
+}
+
+#[test]
+fn a_global_update_replaces_what_ended_for_good() {
+    let mut world = World::new();
+    world.create_as("s", Mode::Global, |s| restart(s, RestartCondition::None, 0));
+    world.end_at(&at("n1"), TaskState::Failed);
+    world.pass(60 * SECOND);
+    world.update(force);
+    assert_eq!(world.update_state(), Some(UpdateState::Updating));
+    world.pass(60 * SECOND);
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::Completed), 3)
+    );
+}
+
+#[test]
+fn a_bound_per_node_means_nothing_to_a_global_service() {
+    let mut world = World::new();
+    world.create_as("s", Mode::Global, |s| {
+        Arc::make_mut(&mut s.task).placement = Some(Placement {
+            max_replicas: 1,
+            ..Default::default()
+        });
+        s.update = config(|c| c.order = UpdateOrder::StartFirst);
+    });
+    world.update(force);
+    world.pass(60 * SECOND);
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::Completed), 3)
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::world::{constraints, image};
 use super::{SECOND, World, force, restart};
-use model::service::UpdateState;
+use model::service::{UpdateOrder, UpdateState};
 use model::task::{ReplaceReason, RestartCondition};
 use model::{Availability, Change, DesiredState, Mode, NodeId, NodeState, SlotKey, TaskState};
 
@@ -243,4 +243,42 @@ fn a_job_has_no_updates_and_going_back_is_over_at_once() {
             .tasks()
             .all(|t| t.desired == DesiredState::Complete)
     );
+}
+
+#[test]
+fn a_marked_task_of_a_job_leaves_a_drained_node_in_its_turn() {
+    let mut world = World::with_nodes(&["n1", "n2"]);
+    world.create_as("s", job(4, 4), |_| {});
+    let here: Vec<_> = world
+        .store
+        .tasks_on_node(&NodeId::from("n1"))
+        .map(|t| t.id.clone())
+        .collect();
+    assert_eq!(here.len(), 2);
+    world.silent = vec![NodeId::from("n2")];
+    world.drain("n1", 1, UpdateOrder::StopFirst);
+    let marks = here.into_iter().filter(|id| world.ids().contains(id));
+    let marks: Vec<_> = marks
+        .map(|id| Change::SetReplace {
+            id,
+            reason: Some(ReplaceReason::Restart),
+        })
+        .collect();
+    assert_eq!(marks.len(), 1, "one has left");
+    world.commit(marks);
+    world.settle();
+    assert_eq!(world.on("n1"), 1, "it waits for its turn: {}", world.show());
+    world.silent.clear();
+    world.settle();
+    assert_eq!((world.on("n1"), world.running()), (0, 4));
+}
+
+#[test]
+fn a_job_that_may_run_nothing_at_a_time_starts_nothing() {
+    let mut world = World::new();
+    // The API refuses it: as in Docker, no task would ever start.
+    world.create_as("s", job(0, 2), |_| {});
+    world.check("");
+    world.update(|s| s.mode = job(1, 2));
+    assert_eq!(world.running(), 1);
 }

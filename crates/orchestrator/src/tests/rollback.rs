@@ -1,10 +1,10 @@
 //! Updates that fail: deadlines, and the way back.
 
 use super::world::image;
-use super::{SECOND, World, config, restart};
+use super::{Behaviour, SECOND, World, config, restart};
 use model::service::{FailureAction, MAX_REVISIONS, RevisionCause, UpdateOrder, UpdateState};
 use model::task::RestartCondition;
-use model::{Mode, TaskState};
+use model::{Change, Mode, TaskState, TaskStatus};
 use std::time::Duration;
 
 fn back(action: FailureAction) -> impl FnOnce(&mut model::ServiceSpec) {
@@ -139,7 +139,7 @@ fn scaling_in_the_middle_does_not_hide_where_to_go_back_to() {
         s.labels.insert("a".into(), "b".into());
     });
     world.update(|s| s.mode = Mode::Replicated { replicas: Some(4) });
-    world.behaviours.insert("hung", super::Behaviour::Fails);
+    world.behaviours.insert("hung", Behaviour::Fails);
     world.settle();
     world.pass(120 * SECOND);
     let service = world.service();
@@ -173,7 +173,7 @@ fn without_an_older_specification_a_failed_update_pauses() {
         s.labels.insert("a".into(), "b".into());
         image(s, "hung");
     });
-    world.behaviours.insert("hung", super::Behaviour::Fails);
+    world.behaviours.insert("hung", Behaviour::Fails);
     world.settle();
     world.pass(60 * SECOND);
     assert_eq!(world.update_state(), Some(UpdateState::Paused));
@@ -305,10 +305,27 @@ fn a_task_that_moves_while_the_update_is_monitored_has_its_own_time() {
     world.update(super::force);
     world.pass(300 * SECOND);
     let node = world.live(1).node.clone().expect("placed");
-    world.behaviours.insert("good", super::Behaviour::Hangs);
+    world.behaviours.insert("good", Behaviour::Hangs);
     world.node_state(node.as_str(), model::NodeState::Down);
     world.pass(29 * SECOND);
     assert_eq!(world.update_state(), Some(UpdateState::Updating));
     world.pass(SECOND);
     assert_eq!(world.update_state(), Some(UpdateState::Paused));
+}
+
+#[test]
+fn the_deadline_tells_of_the_health_check_and_not_of_the_state_twice() {
+    let mut world = World::new();
+    world.create(1, |s| s.progress_deadline = Some(60 * SECOND));
+    world.behaviours.insert("quiet", Behaviour::Hangs);
+    world.update(|s| image(s, "quiet"));
+    let id = world.live(1).id.clone();
+    let why = "health check failed in the start period";
+    world.commit(vec![Change::SetTaskStatus {
+        id: id.clone(),
+        status: TaskStatus::new(TaskState::Starting, world.now, &format!("starting: {why}")),
+    }]);
+    world.pass(61 * SECOND);
+    let expected = format!("no progress for 1m0s: task {id} is STARTING ({why})");
+    assert_eq!(world.status().message, expected);
 }

@@ -517,3 +517,144 @@ fn what_failed_before_an_update_begins_is_not_its_failure() {
         (Some(UpdateState::Completed), 3)
     );
 }
+
+#[test]
+fn what_ended_for_good_is_replaced_by_the_next_update() {
+    for replicas in [1, 3] {
+        let mut world = World::new();
+        world.create(replicas, |s| restart(s, RestartCondition::None, 0));
+        world.end(1, TaskState::Failed);
+        world.pass(60 * SECOND);
+        world.update(|s| {
+            s.labels.insert("a".into(), "b".into());
+        });
+        assert_eq!(world.update_state(), None, "nothing to replace");
+        world.update(force);
+        let status = world.status();
+        assert_eq!(
+            (status.state, status.total_slots),
+            (UpdateState::Updating, replicas)
+        );
+        world.pass(5 * SECOND);
+        assert_eq!(
+            (world.update_state(), world.running() as u64),
+            (Some(UpdateState::Completed), replicas),
+            "{}",
+            world.show()
+        );
+    }
+}
+
+#[test]
+fn a_replacement_of_what_ended_for_good_can_fail_the_update() {
+    let mut world = World::new();
+    world.create(1, |s| restart(s, RestartCondition::None, 0));
+    world.end(1, TaskState::Complete);
+    world.update(|s| image(s, "bad"));
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+    world.pass(60 * SECOND);
+    world.check("1:complete(shutdown),failed(shutdown)");
+}
+
+#[test]
+fn what_ends_for_good_while_the_update_is_paused_waits_for_the_next_one() {
+    let mut world = World::new();
+    world.create(3, |s| restart(s, RestartCondition::None, 0));
+    world.update(|s| image(s, "bad"));
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+    world.end(3, TaskState::Failed);
+    world.pass(60 * SECOND);
+    assert_eq!(world.running(), 1, "{}", world.show());
+    world.update(|s| image(s, "good"));
+    world.pass(60 * SECOND);
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::Completed), 3),
+        "{}",
+        world.show()
+    );
+}
+
+#[test]
+fn slots_that_ended_for_good_are_replaced_so_many_at_once() {
+    let mut world = World::new();
+    world.create(4, |s| {
+        restart(s, RestartCondition::None, 0);
+        s.update = config(|c| {
+            c.parallelism = 2;
+            c.delay = 10 * SECOND;
+        });
+    });
+    for slot in 1..=4 {
+        world.end(slot, TaskState::Failed);
+    }
+    world.update(force);
+    assert_eq!(world.running(), 2, "{}", world.show());
+    world.pass(10 * SECOND);
+    assert_eq!(world.running(), 4, "{}", world.show());
+}
+
+#[test]
+fn failures_count_until_the_end_of_the_monitoring_time() {
+    for (monitor, after, state) in [
+        (20, 19, UpdateState::Paused),
+        (20, 21, UpdateState::Completed),
+        (0, 1, UpdateState::Completed),
+    ] {
+        let mut world = World::new();
+        world.create(1, |s| {
+            s.update = config(|c| c.monitor = Some(monitor * SECOND))
+        });
+        world.update(force);
+        world.pass(after * SECOND);
+        world.end(1, TaskState::Failed);
+        world.pass(60 * SECOND);
+        assert_eq!(world.update_state(), Some(state), "{monitor} {after}");
+    }
+}
+
+#[test]
+fn a_delay_longer_than_the_monitoring_time_is_monitored() {
+    let mut world = World::new();
+    world.create(1, |s| s.update = config(|c| c.delay = 30 * SECOND));
+    world.update(force);
+    world.pass(30 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Updating));
+    world.pass(31 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Completed));
+}
+
+#[test]
+fn any_write_of_a_paused_service_takes_the_update_up_again() {
+    let mut world = World::new();
+    world.create(3, |_| {});
+    world.update(|s| image(s, "bad"));
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+    world.behaviours.remove("bad");
+    world.pass(60 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+    world.update(|s| s.mode = Mode::Replicated { replicas: Some(4) });
+    world.pass(60 * SECOND);
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::Completed), 4)
+    );
+    let tasks = || world.store.tasks().filter(|t| t.is_wanted());
+    assert!(tasks().all(|t| t.spec.container.image == "bad"));
+}
+
+#[test]
+fn scaling_down_in_the_middle_removes_what_does_not_run() {
+    let mut world = World::new();
+    world.create(4, |_| {});
+    world.update(|s| image(s, "hung"));
+    let running = world.running();
+    assert_eq!(running, 3);
+    world.update(|s| s.mode = Mode::Replicated { replicas: Some(3) });
+    let old = world
+        .store
+        .tasks()
+        .filter(|t| t.is_wanted() && t.status.state == TaskState::Running);
+    assert_eq!(old.count(), 2, "the update goes on: {}", world.show());
+    assert_eq!(world.ids().len(), 3, "{}", world.show());
+}

@@ -2,7 +2,7 @@
 
 use super::is_paused;
 use crate::plan::{Member, Place, Plan, Start};
-use crate::{Context, drain, restart};
+use crate::{Context, drain, slot};
 use model::service::{UpdateConfig, UpdateOrder};
 use model::task::ReplaceReason;
 use model::{DesiredState, SlotKey, Task, TaskState, Timestamp};
@@ -176,20 +176,16 @@ fn start(ctx: &Context<'_>, plan: &Plan<'_>, slot: &SlotKey) -> Start {
         .iter()
         .filter_map(|m| m.task.as_ref())
         .rfind(|t| t.spec_version == plan.service.spec_version);
-    let Some(task) = last else {
-        return Start::default();
-    };
-    // One that could not be prepared ahead of its turn keeps that turn.
-    let waits = task.start_after.is_some_and(|turn| turn > ctx.now);
-    match task.status.state {
-        TaskState::Complete | TaskState::Failed | TaskState::Rejected if !waits => {
-            restart::retry(task).into()
-        }
-        _ if task.replace == Some(ReplaceReason::Restart) => Start::default(),
-        _ => Start {
-            after: task.start_after,
-            restarts: restart::carried(task, ctx.now),
-            beside_the_old: false,
-        },
+    let restarts_by_hand = last.is_some_and(|t| {
+        let ended = matches!(
+            t.status.state,
+            TaskState::Complete | TaskState::Failed | TaskState::Rejected
+        );
+        !ended && t.replace == Some(ReplaceReason::Restart)
+    });
+    if restarts_by_hand {
+        Start::default()
+    } else {
+        slot::refill(ctx, plan, slot)
     }
 }

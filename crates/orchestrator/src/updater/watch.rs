@@ -156,7 +156,11 @@ fn overdue(
     let state = task.status.state.name().to_uppercase();
     let reason = match (task.status.error.as_str(), task.status.message.as_str()) {
         ("", "") => String::new(),
-        ("", message) => format!(" ({message})"),
+        ("", message) => {
+            // The agent says the state, too, before it tells of the health check.
+            let prefix = format!("{}: ", task.status.state);
+            format!(" ({})", message.strip_prefix(&prefix).unwrap_or(message))
+        }
         (error, _) => format!(" ({error})"),
     };
     let id = &task.id;
