@@ -102,7 +102,8 @@ fn slot<'a>(service: &Service, task: &'a Task) -> Slot<'a> {
 /// An update tells by itself how it ends: what it lost may be more than it tolerates, or not.
 fn has_its_own_end(service: &Service) -> bool {
     let status = service.update_status.as_ref();
-    status.is_some_and(|status| !matches!(status.state.as_str(), "" | "completed"))
+    let over = ["", "completed", "rollback_completed"];
+    status.is_some_and(|status| !over.contains(&status.state.as_str()))
 }
 
 /// Tasks of a job's older runs say nothing of the present one.

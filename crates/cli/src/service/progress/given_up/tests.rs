@@ -133,7 +133,9 @@ fn what_is_stopped_scaled_down_or_updated_is_not_given_up() {
     for (state, expected) in [
         ("updating", false),
         ("paused", false),
-        ("rollback_completed", false),
+        ("rollback_started", false),
+        ("rollback_paused", false),
+        ("rollback_completed", true),
         ("completed", true),
     ] {
         service.update_status = Some(UpdateStatus {
