@@ -107,12 +107,15 @@ fn three_of_five_die(cluster: &Cluster) -> Result<()> {
         "{told}"
     );
 
+    demotion_would_be_one_too_many(cluster)?;
+
     let third = cluster.leader()?;
     alive.retain(|host| host.name() != third.name());
     third.kill_daemon()?;
     for host in &alive {
         refuses_without_quorum(host)?;
     }
+    commands_without_quorum(&alive)?;
     third.start()?;
     let took = next_write(&alive, "web", "the-third-is-back", LIMIT)?;
     println!(
@@ -159,6 +162,63 @@ fn refuses_without_quorum(host: &Host) -> Result<()> {
         reply.status,
         reply.message()
     );
+    Ok(())
+}
+
+/// With three of five left each is needed, whoever is asked.
+fn demotion_would_be_one_too_many(cluster: &Cluster) -> Result<()> {
+    let (leader, follower) = (cluster.leader()?, cluster.follower()?);
+    for name in [follower.name(), leader.name()] {
+        let told = refusal(&follower.try_docker(&["node", "demote", name])?)?;
+        ensure!(
+            told.contains(
+                "can't remove member from the raft: this would result in a loss of quorum"
+            ),
+            "{told}"
+        );
+    }
+    let info = leader.api().get("/info")?["Swarm"].clone();
+    ensure!(info["Managers"] == 5, "{info}");
+    Ok(())
+}
+
+/// What docker says of each kind of write, asked at the same time: each waits as long as a manager may.
+fn commands_without_quorum(alive: &[&Host]) -> Result<()> {
+    let host = alive[0];
+    let other = alive[1].name();
+    let commands: [&[&str]; 6] = [
+        &["node", "demote", other],
+        &["node", "rm", "--force", "w1"],
+        &["node", "update", "--label-add", "a=b", "w1"],
+        &[
+            "service",
+            "update",
+            "-d",
+            "--no-resolve-image",
+            "--label-add",
+            "a=b",
+            "web",
+        ],
+        &["service", "rm", "web"],
+        &["swarm", "update", "--task-history-limit", "3"],
+    ];
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        let asked = commands.map(|args| (args, scope.spawn(move || host.try_docker(args))));
+        for (args, answer) in asked {
+            let answer = answer.join().map_err(|_| anyhow::anyhow!("it panicked"))?;
+            let told = refusal(&answer?).with_context(|| format!("{args:?}"))?;
+            ensure!(told.contains(NO_LEADER), "{args:?}: {told}");
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    let took = begin.elapsed();
+    println!(
+        "            six commands refused after {:.2} s",
+        took.as_secs_f64()
+    );
+    // Some of them read first, which has a bound of its own.
+    ensure!(took < REFUSAL_LIMIT * 2, "{took:?}");
     Ok(())
 }
 
