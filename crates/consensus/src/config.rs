@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Member;
+use crate::{Compaction, Member};
 
 /// Time between heartbeats of a leader: three are lost before a follower's patience ends.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -37,10 +37,8 @@ pub struct Config {
     pub election_min: Duration,
     /// Longest election time-out, and the time after which a cut-off leader stops serving.
     pub election_max: Duration,
-    /// Entries between two snapshots.
-    pub snapshot_every: u64,
-    /// Entries kept in the log after a snapshot.
-    pub keep_entries: u64,
+    /// How much of the log is kept at first; see [`Raft::set_compaction`](crate::Raft::set_compaction).
+    pub compaction: Compaction,
     /// Bytes of one log segment on disk.
     pub segment_bytes: u64,
     /// Largest entry that can be proposed, in bytes.
@@ -59,8 +57,10 @@ impl Config {
             heartbeat: HEARTBEAT,
             election_min: ELECTION_MIN,
             election_max: ELECTION_MAX,
-            snapshot_every: SNAPSHOT_EVERY,
-            keep_entries: KEEP_ENTRIES,
+            compaction: Compaction {
+                snapshot_every: SNAPSHOT_EVERY,
+                keep_entries: KEEP_ENTRIES,
+            },
             segment_bytes: SEGMENT_BYTES,
             max_entry_bytes: MAX_ENTRY_BYTES,
             join_timeout: JOIN_TIMEOUT,

@@ -20,7 +20,7 @@ use crate::transport::peer::Peers;
 use crate::types::{Metrics, OpenRaft, members_of};
 use crate::wal::Wal;
 use crate::wal::segment::FILE_MODE;
-use crate::{Config, Halt, Leadership, Member};
+use crate::{Compaction, Config, Halt, Leadership, Member};
 
 /// Marks the directory of a member that was removed: it must not stand for election after a restart either.
 pub(crate) const REMOVED_MARK: &str = "removed";
@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) raft: OpenRaft,
     pub(crate) wal: Wal,
     pub(crate) peers: Arc<Peers>,
+    /// How much of the log is kept; it may change at any time.
+    pub(crate) compaction: watch::Sender<Compaction>,
     pub(crate) contact: Contact,
     pub(crate) applied_index: Arc<AtomicU64>,
     pub(crate) leadership: watch::Sender<Leadership>,

@@ -7,6 +7,7 @@
 
 mod barrier;
 mod codec;
+mod compaction;
 mod config;
 mod contact;
 mod election;
@@ -28,6 +29,7 @@ mod transport;
 mod types;
 mod wal;
 
+pub use compaction::Compaction;
 pub use config::*;
 pub use error::{InitializeError, MembershipError, ProposeError, StartError};
 pub use leadership::{Halt, Leadership};

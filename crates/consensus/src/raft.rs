@@ -16,8 +16,8 @@ use crate::start;
 use crate::transport::service::RaftService;
 use crate::types::{MemberNode, Proposal, Written};
 use crate::{
-    Config, Connector, Halt, InitializeError, Leadership, Member, MembershipError, ProposeError,
-    StartError, StateMachine,
+    Compaction, Config, Connector, Halt, InitializeError, Leadership, Member, MembershipError,
+    ProposeError, StartError, StateMachine,
 };
 
 /// How long a group of one may take to elect its leader: two syncs.
@@ -91,6 +91,12 @@ impl Raft {
         Ok(Self {
             handle: Arc::new(Handle { inner }),
         })
+    }
+
+    /// How much of the log is kept from now on. Each member decides for itself.
+    pub fn set_compaction(&self, compaction: Compaction) {
+        let replace = |now: &mut Compaction| std::mem::replace(now, compaction) != compaction;
+        self.handle.inner.compaction.send_if_modified(replace);
     }
 
     /// Forms a new group with this node as its only member; returns when it leads.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use wire::raft as pb;
 
 use crate::barrier;
+use crate::compaction;
 use crate::contact::Contact;
 use crate::election;
 use crate::inner::{Inner, REMOVED_MARK};
@@ -74,11 +75,13 @@ pub(crate) async fn start(
         .exists()
         .then_some(Halt::Removed);
     let (reads, waiting) = mpsc::unbounded_channel();
+    let compaction = watch::Sender::new(config.compaction);
     let inner = Arc::new(Inner {
         config,
         raft,
         wal,
         peers,
+        compaction,
         contact: Contact::new(),
         applied_index,
         leadership: watch::Sender::new(Leadership {
@@ -98,6 +101,7 @@ pub(crate) async fn start(
         tokio::spawn(leader::beat(Arc::clone(&inner))),
         tokio::spawn(election::campaign(Arc::clone(&inner))),
         tokio::spawn(election::watch_leader(Arc::clone(&inner))),
+        tokio::spawn(compaction::serve(Arc::clone(&inner))),
         tokio::spawn(barrier::serve(Arc::clone(&inner), waiting)),
         tokio::spawn(hear_removals(Arc::clone(&inner), removals)),
     ];
@@ -127,9 +131,6 @@ fn check(config: &Config) -> Result<(), StartError> {
     if config.election_min >= config.election_max {
         return wrong("the longest election time-out must be more than the least");
     }
-    if config.snapshot_every == 0 {
-        return wrong("there must be at least one entry between two snapshots");
-    }
     if config.segment_bytes < MIN_SEGMENT_BYTES {
         return wrong("a segment of the log must have at least 4 KiB");
     }
@@ -147,8 +148,9 @@ fn engine_config(config: &Config) -> Result<openraft::Config, StartError> {
         election_timeout_min: lease - 1,
         election_timeout_max: lease,
         max_payload_entries: APPEND_ENTRIES,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
-        max_in_snapshot_log_to_keep: config.keep_entries,
+        // Both are the business of `compaction`.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
         enable_elect: false,
         // The leader's own heartbeats suffice, and it triggers openraft's where they are of use: see `leader::beat`.
         enable_heartbeat: false,

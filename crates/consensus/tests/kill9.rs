@@ -159,8 +159,8 @@ async fn write_until_killed(dir: &Path) {
         voter: true,
     };
     let mut config = Config::new(dir, me);
-    config.snapshot_every = 100;
-    config.keep_entries = 10;
+    config.compaction.snapshot_every = 100;
+    config.compaction.keep_entries = 10;
     config.segment_bytes = 32 << 10;
     let numbers = Arc::new(Numbers::default());
     let raft = Raft::start(config, numbers.clone(), Arc::new(Nowhere))

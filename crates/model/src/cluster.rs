@@ -53,7 +53,7 @@ pub struct ClusterSpec {
     pub task_history_limit: i64,
     /// Log entries between two snapshots.
     pub snapshot_interval: u64,
-    /// Snapshots kept beside the newest.
+    /// Snapshots kept beside the newest, as clients ask for it. It is stored only: a member keeps the newest.
     pub keep_old_snapshots: u64,
     /// Log entries kept for members that are behind.
     pub log_entries_for_slow_followers: u64,

@@ -17,8 +17,8 @@ async fn leaders_are_killed_and_nothing_acknowledged_is_lost() {
         .and_then(|kills| kills.parse().ok())
         .unwrap_or(KILLS);
     let mut cluster = Cluster::tuned(|config| {
-        config.snapshot_every = 200;
-        config.keep_entries = 50;
+        config.compaction.snapshot_every = 200;
+        config.compaction.keep_entries = 50;
     });
     cluster.form(3).await;
     let mut acknowledged = Vec::new();

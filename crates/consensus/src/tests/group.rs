@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, eventually, halted, p50_max};
-use crate::{Halt, InitializeError, Member, MembershipError, ProposeError, StartError};
+use crate::{Compaction, Halt, InitializeError, Member, MembershipError, ProposeError, StartError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_member_writes_restarts_and_finds_everything() {
     let mut cluster = Cluster::tuned(|config| {
-        config.snapshot_every = 50;
-        config.keep_entries = 10;
+        config.compaction.snapshot_every = 50;
+        config.compaction.keep_entries = 10;
         config.segment_bytes = 16 << 10;
     });
     cluster.form(1).await;
@@ -171,8 +171,8 @@ async fn three_members_agree() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_catches_up_by_log_and_by_snapshot() {
     let mut cluster = Cluster::tuned(|config| {
-        config.snapshot_every = 100;
-        config.keep_entries = 20;
+        config.compaction.snapshot_every = 100;
+        config.compaction.keep_entries = 20;
         config.segment_bytes = 16 << 10;
     });
     cluster.form(2).await;
@@ -362,4 +362,29 @@ async fn members_come_go_and_move() {
         .propose(b"alone".to_vec())
         .await
         .expect("accepted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_cut_as_it_is_set_while_the_member_runs() {
+    let mut cluster = Cluster::tuned(|config| {
+        config.compaction.snapshot_every = 1_000_000;
+        config.segment_bytes = 16 << 10;
+    });
+    cluster.form(1).await;
+    let has_snapshot = |cluster: &Cluster| {
+        std::fs::read_dir(&cluster.nodes[0].dir)
+            .expect("dir")
+            .flatten()
+            .any(|file| file.file_name().to_string_lossy().starts_with("snapshot-"))
+    };
+    for number in 0..60_u32 {
+        cluster.write(&number.to_be_bytes()).await;
+    }
+    assert!(!has_snapshot(&cluster), "a million entries are far");
+    cluster.nodes[0].raft().set_compaction(Compaction {
+        snapshot_every: 50,
+        keep_entries: 5,
+    });
+    // Without another write.
+    eventually("a snapshot", || has_snapshot(&cluster).then_some(())).await;
 }

@@ -160,7 +160,7 @@ impl Place {
         }
     }
 
-    /// Keeps the list of managers and what the next start needs of the cluster's spec.
+    /// Keeps the list of managers, and what the cluster's spec says of the log: for now and for the next start.
     async fn remember(self: Arc<Self>, manager: Manager) {
         let (mut members, mut events) = (manager.watch_members(), manager.all_events());
         loop {
@@ -172,6 +172,7 @@ impl Place {
                 }
                 if let (Some(raft), Some(spec)) = (&mut state.raft, &spec) {
                     *raft = RaftState::new(raft.id, raft.joined, spec);
+                    manager.raft().set_compaction(raft.compaction());
                 }
             });
             loop {
@@ -282,8 +283,7 @@ fn raft_config(
         heartbeat: config.raft.heartbeat,
         election_min: config.raft.election_min,
         election_max: config.raft.election_max,
-        snapshot_every: raft.snapshot_interval.max(1),
-        keep_entries: raft.log_entries_for_slow_followers,
+        compaction: raft.compaction(),
         ..defaults
     }
 }

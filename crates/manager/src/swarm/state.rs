@@ -2,6 +2,7 @@
 //! made or joined, and removed first when it is left: what lies there without it is left over and goes.
 
 use crate::files;
+use consensus::Compaction;
 use model::ClusterSpec;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -52,9 +53,9 @@ pub(super) struct RaftState {
     pub(super) id: u64,
     /// The group has taken this node in. Until then the attempt goes on.
     pub(super) joined: bool,
-    /// As the cluster's spec says; used from the next start on.
+    /// As the cluster's spec says.
     pub(super) snapshot_interval: u64,
-    /// As the cluster's spec says; used from the next start on.
+    /// As the cluster's spec says.
     pub(super) log_entries_for_slow_followers: u64,
 }
 
@@ -65,6 +66,13 @@ impl RaftState {
             joined,
             snapshot_interval: spec.snapshot_interval,
             log_entries_for_slow_followers: spec.log_entries_for_slow_followers,
+        }
+    }
+
+    pub(super) fn compaction(&self) -> Compaction {
+        Compaction {
+            snapshot_every: self.snapshot_interval,
+            keep_entries: self.log_entries_for_slow_followers,
         }
     }
 }
