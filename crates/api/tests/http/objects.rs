@@ -3,6 +3,7 @@
 use crate::start;
 use model::control::Write;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn secrets_and_configs() {
@@ -158,6 +159,28 @@ async fn nodes() {
         panic!("no update")
     };
     assert_eq!(spec.labels.keys().collect::<Vec<_>>(), ["rack"]);
+
+    // How a drain goes is forgotten when the drain ends, and not before.
+    let gentle = model::node::DrainConfig {
+        parallelism: 1,
+        order: model::UpdateOrder::StartFirst,
+    };
+    {
+        let mut kept = fake.state();
+        let mut node = (*kept.nodes[1].node).clone();
+        (node.spec.availability, node.spec.drain) = (model::Availability::Drain, Some(gentle));
+        kept.nodes[1].node = Arc::new(node);
+    }
+    for (availability, drain) in [("drain", Some(gentle)), ("active", None), ("pause", None)] {
+        update(json!({"Role": "worker", "Availability": availability}))
+            .await
+            .expect(200);
+        let Write::UpdateNode { spec, .. } = fake.last_write() else {
+            panic!("no update")
+        };
+        assert_eq!(spec.drain, drain, "{availability}");
+    }
+
     let writes = fake.state().writes.len();
     for (body, text) in [
         (json!({"Availability": "active"}), "invalid Role: \"\""),
