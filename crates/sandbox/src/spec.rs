@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::{self, capabilities};
+
 /// Docker's default size of `/dev/shm`: 64 MiB.
 pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
 /// Size in bytes at which a log file is rotated when nothing else is asked: 10 MiB.
@@ -17,7 +19,7 @@ pub const DEFAULT_LOG_MAX_FILES: u32 = 3;
 pub const MAX_EXEC_OUTPUT: usize = 1 << 20;
 
 /// One container to run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// Name of the container: 64 hexadecimal digits; also the name of its cgroups.
     pub id: String,
@@ -383,6 +385,16 @@ impl LogFile {
     }
 }
 
+/// Without the environment and the files, which may hold secrets.
+impl std::fmt::Debug for ContainerSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContainerSpec")
+            .field("id", &self.id)
+            .field("args", &self.args)
+            .finish_non_exhaustive()
+    }
+}
+
 impl ContainerSpec {
     /// A container with Docker's defaults: no limits, default capabilities and seccomp, loopback
     /// only.
@@ -429,5 +441,52 @@ impl ContainerSpec {
             cgroup_parent: cgroup_parent.into(),
             log,
         }
+    }
+
+    /// What the supervisor would refuse without trying, for a caller with its capabilities: names, numbers and paths
+    /// that cannot be, and what this kernel does not have.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub fn check(&self) -> Result<(), String> {
+        let available = capabilities::available()
+            .map_err(|error| format!("cannot read this process's capabilities: {error}"))?;
+        container::validate(self, available).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let rootfs = Rootfs::Overlay {
+            lower: vec![],
+            upper: "/u".into(),
+            work: "/w".into(),
+            merged: "/m".into(),
+        };
+        let log = LogFile::JsonFile {
+            path: "/log".into(),
+            max_size: 1,
+            max_files: 1,
+        };
+        let mut spec = ContainerSpec::new("c1", rootfs, vec!["sh".into()], "", log);
+        spec.env = vec!["PASSWORD=hunter2".into()];
+        spec.files = vec![InjectedFile {
+            target: "/run/secrets/a".into(),
+            uid: 0,
+            gid: 0,
+            mode: 0o400,
+            data: b"hunter2".to_vec(),
+        }];
+        let printed = format!("{spec:?} {spec:#?} {:?}", spec.files);
+        assert!(printed.contains("c1"), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(
+            !printed.contains(&format!("{:?}", b"hunter2")[1..]),
+            "{printed}"
+        );
     }
 }

@@ -233,6 +233,35 @@ async fn later_mounts_of_the_host_arrive_only_with_slave() {
 }
 
 #[tokio::test]
+async fn a_source_that_takes_no_part_cannot_be_shared() {
+    let mut host = Host::new().await;
+    let own = host.path("own");
+    std::fs::create_dir(&own).unwrap();
+    let _mounts = OwnMounts::new(&own);
+    run("mount", &["--make-private", own.to_str().unwrap()]);
+    let data = own.join("data");
+    std::fs::create_dir(&data).unwrap();
+    for (mode, wanted) in [
+        (Propagation::Rshared, "shared"),
+        (Propagation::Slave, "shared or slave"),
+    ] {
+        let mut spec = host.shell("true");
+        spec.mounts = vec![Mount::Bind {
+            readonly_recursive: ReadOnlyRecursion::IfPossible,
+            source: data.clone(),
+            target: "/data".into(),
+            readonly: false,
+            recursive: true,
+            propagation: mode,
+        }];
+        let error = host.start_error(&spec).await.to_string();
+        let (data, own) = (data.display(), own.display());
+        let text = format!("path {data} is mounted on {own} but it is not a {wanted} mount.");
+        assert_eq!(error, text);
+    }
+}
+
+#[tokio::test]
 async fn read_only_binds_and_the_mounts_below_them() {
     let mut host = Host::new().await;
     let outer = host.path("outer");

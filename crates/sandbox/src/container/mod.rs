@@ -18,6 +18,7 @@ pub(crate) mod mounts;
 mod network;
 mod process;
 pub(crate) mod program;
+mod propagation;
 mod root;
 mod user;
 
@@ -27,7 +28,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::cgroup::{self, DeviceAccess, Group, Layout};
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Filter};
 use crate::spec::{ContainerSpec, Network, Rootfs, Seccomp};
 use crate::sys::check;
 use capabilities::CapabilitySet;
@@ -69,6 +70,35 @@ impl RootId {
         let status = rustix::fs::stat("/").context(|| "cannot read the root directory")?;
         Ok(RootId(status.st_dev, status.st_ino))
     }
+}
+
+/// In words, what of the spec cannot be, as far as it says itself; otherwise the capabilities and the filter of its
+/// processes. `available` is what the supervisor has.
+pub(crate) fn validate(
+    spec: &ContainerSpec,
+    available: CapabilitySet,
+) -> Result<(CapabilitySet, FilterChoice), String> {
+    program::validate(spec)?;
+    limits::validate(spec)?;
+    mounts::validate(spec)?;
+    devices::validate(spec)?;
+    files::validate(spec)?;
+    labels::validate(spec)?;
+    let asked = capabilities::resolve(&spec.cap_add, &spec.cap_drop, available)?;
+    let capabilities = match spec.privileged {
+        true => available,
+        false => asked,
+    };
+    let filter = match &spec.seccomp {
+        Seccomp::Unconfined => FilterChoice::None,
+        Seccomp::Default if spec.privileged => FilterChoice::None,
+        Seccomp::Default => FilterChoice::Default,
+        Seccomp::Custom(json) => {
+            let filter = seccomp::compile_profile(json, capabilities)?;
+            FilterChoice::Custom(Rc::new(filter))
+        }
+    };
+    Ok((capabilities, filter))
 }
 
 /// Which system call filter.

@@ -7,6 +7,7 @@ use rustix::fs::{CWD, FileType};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags};
 
 use super::error::{Context, SetupError};
+use super::propagation;
 use super::root::{Kind, Root, attach, new_mount, stat};
 use crate::spec::{ContainerSpec, Mount, Propagation, ReadOnlyRecursion};
 use crate::sys::{self, MountAttributes};
@@ -106,6 +107,7 @@ fn bind(source: &Path, target: &Path, options: BindOptions) -> Result<Prepared, 
         }
         other => other.context(|| format!("cannot bind mount {}", source.display()))?,
     };
+    propagation::check(source, options.propagation)?;
     let status = stat(mount.as_fd()).context(|| format!("cannot read {}", source.display()))?;
     let kind = match FileType::from_raw_mode(status.st_mode) {
         FileType::Directory => Kind::Directory,

@@ -5,18 +5,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::rc::Rc;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags};
 
 use crate::cgroup::{self, Group};
-use crate::container::capabilities::{self, CapabilitySet};
-use crate::container::{self, ChildStreams, FilterChoice, Host, Plan};
-use crate::container::{devices, exec, files, labels, limits, mounts, program};
-use crate::seccomp;
-use crate::spec::{ContainerSpec, ExecSpec, Rootfs, Seccomp};
+use crate::container::capabilities::CapabilitySet;
+use crate::container::{self, ChildStreams, Host, Plan, exec};
+use crate::spec::{ContainerSpec, ExecSpec, Rootfs};
 use crate::sys::{self, Cloned};
 
 /// Docker's ids have 64 digits; file and cgroup names must stay plain.
@@ -95,27 +92,8 @@ impl Launcher {
             check_absolute(path)?;
         }
         check_absolute(spec.log.path())?;
-        program::validate(&spec)?;
-        limits::validate(&spec)?;
-        mounts::validate(&spec)?;
-        devices::validate(&spec)?;
-        files::validate(&spec)?;
-        labels::validate(&spec)?;
         let group = Group::new(&spec.cgroup_parent, &spec.id)?;
-        let asked = capabilities::resolve(&spec.cap_add, &spec.cap_drop, self.available)?;
-        let capabilities = match spec.privileged {
-            true => self.available,
-            false => asked,
-        };
-        let filter = match &spec.seccomp {
-            Seccomp::Unconfined => FilterChoice::None,
-            Seccomp::Default if spec.privileged => FilterChoice::None,
-            Seccomp::Default => FilterChoice::Default,
-            Seccomp::Custom(json) => {
-                let filter = seccomp::compile_profile(json, capabilities)?;
-                FilterChoice::Custom(Rc::new(filter))
-            }
-        };
+        let (capabilities, filter) = container::validate(&spec, self.available)?;
         Ok(Plan {
             spec,
             group,
