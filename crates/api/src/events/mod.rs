@@ -120,6 +120,14 @@ impl EventHub {
         kept.tasks.begin(index);
     }
 
+    /// No event with an index comes any more: this host has ceased to be a manager. Nobody can go on by index here; what was
+    /// told is still found by its time.
+    pub fn end(&self) {
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.swarm.floor = None;
+        kept.tasks.floor = None;
+    }
+
     /// What is kept, and what is to come; `tasks` are told only to those who ask for them.
     pub(crate) fn subscribe(&self, past: Past, tasks: bool) -> Result<Subscription, Gone> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,6 +256,20 @@ mod tests {
         );
         assert_eq!(indexes(&hub, Past::Since(12), false), Ok(vec![12, 0, 15]));
         assert_eq!(indexes(&hub, Past::Nothing, true), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_host_that_ceased_to_be_a_manager_is_not_asked_by_index() {
+        let hub = EventHub::default();
+        hub.begin_after(9);
+        hub.publish(indexed("service", 10));
+        hub.end();
+        let nothing = Err(Gone { kept_after: None });
+        assert_eq!(indexes(&hub, Past::After(9), false), nothing);
+        assert_eq!(indexes(&hub, Past::After(99), true), nothing);
+        assert_eq!(indexes(&hub, Past::All, false), Ok(vec![10]));
+        hub.begin_after(20);
+        assert_eq!(indexes(&hub, Past::After(20), true), Ok(vec![]));
     }
 
     #[test]

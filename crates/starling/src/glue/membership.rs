@@ -63,6 +63,8 @@ pub(crate) async fn follow(parts: Parts, stop: CancellationToken) {
         if let Some(running) = running.take() {
             running.stop().await;
             parts.busy.send_replace(false);
+            // Until this node is a manager (again).
+            parts.events.end();
         }
         if let Some(membership) = now {
             match start(&parts, membership).await {
