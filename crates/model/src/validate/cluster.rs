@@ -1,6 +1,6 @@
 //! The cluster, its nodes, its join tokens.
 
-use super::{Invalid, invalid, name, task};
+use super::{Invalid, invalid, log_rotation, name};
 use crate::cluster::{CLUSTER_NAME, ClusterSpec};
 use crate::{Labels, NodeSpec};
 use std::time::Duration;
@@ -32,7 +32,10 @@ pub fn cluster(spec: &ClusterSpec) -> Result<(), Invalid> {
         ));
     }
     labels("the cluster", &spec.labels)?;
-    spec.log_driver.as_ref().map_or(Ok(()), task::log_driver)
+    match &spec.log_driver {
+        Some(driver) => log_rotation(driver).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 /// The specification of a node.

@@ -7,6 +7,7 @@ mod cluster;
 mod container;
 mod files;
 mod limits;
+mod log;
 mod mount;
 mod name;
 mod payload;
@@ -16,6 +17,7 @@ mod template;
 
 pub use cluster::{MIN_CERT_EXPIRY, cluster, node, token};
 pub use limits::{CAPABILITIES, ULIMITS};
+pub use log::{LogRotation, MAX_LOG_FILES, log_rotation};
 pub use name::{MAX_NAME_LEN, payload_name, service_name};
 pub use payload::payload;
 pub use service::{MAX_REPLICAS, service};

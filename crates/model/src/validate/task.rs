@@ -1,7 +1,6 @@
 //! The template of tasks: resources, restart, placement, logs.
 
-use super::{Invalid, container, first_duplicate, invalid};
-use crate::Driver;
+use super::{Invalid, container, first_duplicate, invalid, log_rotation};
 use crate::constraint;
 use crate::task::{GenericResource, GenericValue, Placement, TaskSpec};
 
@@ -25,7 +24,10 @@ pub(super) fn task(spec: &TaskSpec) -> Result<(), Invalid> {
     }
     generic(spec.generic_reservations())?;
     spec.placement.as_ref().map_or(Ok(()), placement)?;
-    spec.log_driver.as_ref().map_or(Ok(()), log_driver)
+    match &spec.log_driver {
+        Some(driver) => log_rotation(driver).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 fn amounts(nano_cpus: i64, memory_bytes: i64) -> Result<(), Invalid> {
@@ -81,57 +83,4 @@ fn placement(placement: &Placement) -> Result<(), Invalid> {
         }
     }
     Ok(())
-}
-
-/// Only the `json-file` driver exists.
-pub(super) fn log_driver(driver: &Driver) -> Result<(), Invalid> {
-    if !matches!(driver.name.as_str(), "" | "json-file") {
-        return invalid(format!("log driver {:?} is not there", driver.name));
-    }
-    for (option, value) in &driver.options {
-        let fits = match option.as_str() {
-            "max-size" => is_size(value),
-            "max-file" => value.parse::<u32>().is_ok_and(|files| files > 0),
-            _ => {
-                return invalid(format!(
-                    "unknown log opt '{option}' for json-file log driver"
-                ));
-            }
-        };
-        if !fits {
-            return invalid(format!(
-                "invalid value {value:?} of log opt '{option}': use a size such as 10m, or a number of files"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// A number with a unit as Docker writes it: `100`, `10m`, `1.5g`, `20MB`; -1 is no bound.
-fn is_size(text: &str) -> bool {
-    if text == "-1" {
-        return true;
-    }
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text[number.len()..].to_ascii_lowercase();
-    number
-        .trim_end()
-        .parse::<f64>()
-        .is_ok_and(|n| n > 0.0 && n.is_finite())
-        && matches!(
-            unit.as_str(),
-            "" | "b"
-                | "k"
-                | "kb"
-                | "kib"
-                | "m"
-                | "mb"
-                | "mib"
-                | "g"
-                | "gb"
-                | "gib"
-                | "t"
-                | "tb"
-                | "tib"
-        )
 }
