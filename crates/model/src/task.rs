@@ -391,7 +391,8 @@ impl Task {
     pub fn holds_resources(&self) -> bool {
         self.status.state >= TaskState::Assigned && !self.status.state.is_terminal()
     }
-    /// The node that it is placed on; absent before ASSIGNED, also when it can only go to one.
+    /// The node that it is placed on; absent before ASSIGNED, also when it can only go to one. One that could only
+    /// go to one and was closed before it got there counts as placed, too: it is over, and its node has nothing to stop.
     pub fn placed_on(&self) -> Option<&NodeId> {
         let placed = self.status.state >= TaskState::Assigned;
         self.node.as_ref().filter(|_| placed)

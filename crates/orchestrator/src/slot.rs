@@ -81,10 +81,10 @@ pub(crate) fn renew(ctx: &mut Context<'_>, plan: &mut Plan<'_>, slot: &SlotKey, 
             continue;
         }
         let start = match task.as_deref() {
-            // The end of another template says nothing of this one.
-            Some(_) if over && dirty => Start::default(),
             Some(task) if over => match restart::judge(task) {
                 Verdict::Leave => continue,
+                // The end of another template says nothing of how this one will do.
+                Verdict::Replace(_) if dirty => Start::default(),
                 Verdict::Replace(retry) => retry.into(),
             },
             Some(task) => Start {

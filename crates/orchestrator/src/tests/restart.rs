@@ -1,6 +1,6 @@
 //! Restart policies and back-off.
 
-use super::{SECOND, World, force, restart};
+use super::{SECOND, World, config, force, restart};
 use crate::{restart as rules, waiting_reason};
 use model::task::{RestartCondition, RestartPolicy};
 use model::{Availability, DesiredState, NodeState, Task, TaskState, Timestamp};
@@ -284,4 +284,20 @@ fn what_waits_says_so() {
         "{}",
         world.show()
     );
+}
+
+#[test]
+fn a_task_ends_under_the_policy_that_it_was_created_with() {
+    let mut world = World::new();
+    world.create(2, |s| s.update = config(|c| c.delay = 3600 * SECOND));
+    world.update(|s| restart(s, RestartCondition::None, 0));
+    let old = (1..=2).find(|slot| world.live(*slot).spec.restart.is_none());
+    let old = old.expect("a task of the older spec");
+    for slot in [old, 3 - old] {
+        world.end(slot, TaskState::Failed);
+    }
+    world.pass(60 * SECOND);
+    assert_eq!(world.running(), 1, "{}", world.show());
+    let running = world.live(old);
+    assert!(running.spec.restart.is_some(), "it is of the present spec");
 }

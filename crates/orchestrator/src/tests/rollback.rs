@@ -329,3 +329,61 @@ fn the_deadline_tells_of_the_health_check_and_not_of_the_state_twice() {
     let expected = format!("no progress for 1m0s: task {id} is STARTING ({why})");
     assert_eq!(world.status().message, expected);
 }
+
+#[test]
+fn a_rollback_is_monitored_as_its_own_configuration_says() {
+    for (after, state) in [
+        (39, UpdateState::RollbackPaused),
+        (41, UpdateState::RollbackCompleted),
+    ] {
+        let mut world = World::new();
+        world.create(1, |s| {
+            s.update = config(|c| c.monitor = Some(SECOND));
+            s.rollback = config(|c| c.monitor = Some(40 * SECOND));
+        });
+        world.update(|s| image(s, "other"));
+        world.pass(60 * SECOND);
+        world.roll_back();
+        world.pass(after * SECOND);
+        world.end(1, TaskState::Failed);
+        world.pass(600 * SECOND);
+        assert_eq!(world.update_state(), Some(state), "{after}");
+    }
+}
+
+#[test]
+fn a_rollback_in_the_middle_touches_only_what_was_updated() {
+    let mut world = World::new();
+    world.create(4, |s| s.update = config(|c| c.delay = 60 * SECOND));
+    let before = world.ids();
+    world.update(|s| image(s, "other"));
+    world.pass(61 * SECOND);
+    world.roll_back();
+    world.pass(600 * SECOND);
+    let kept = before.iter().filter(|id| world.ids().contains(id)).count();
+    assert_eq!(
+        kept,
+        2,
+        "two were replaced, there and back: {}",
+        world.show()
+    );
+    assert_eq!(world.status().total_slots, 2);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackCompleted));
+}
+
+#[test]
+fn a_slot_that_ended_for_good_under_the_failed_spec_goes_back_too() {
+    let mut world = World::new();
+    world.create(1, |s| {
+        restart(s, RestartCondition::None, 0);
+        s.update = config(|c| c.failure_action = FailureAction::Rollback);
+    });
+    world.update(|s| image(s, "bad"));
+    world.pass(60 * SECOND);
+    assert_eq!(
+        (world.update_state(), world.running()),
+        (Some(UpdateState::RollbackCompleted), 1),
+        "{}",
+        world.show()
+    );
+}

@@ -564,8 +564,8 @@ fn what_ends_for_good_while_the_update_is_paused_waits_for_the_next_one() {
     assert_eq!(world.update_state(), Some(UpdateState::Paused));
     world.end(3, TaskState::Failed);
     world.pass(60 * SECOND);
-    assert_eq!(world.running(), 1, "{}", world.show());
-    world.update(|s| image(s, "good"));
+    world.check("1:shutdown,failed(shutdown) 2:running 3:failed(shutdown)");
+    world.update(|s| image(s, "other"));
     world.pass(60 * SECOND);
     assert_eq!(
         (world.update_state(), world.running()),
