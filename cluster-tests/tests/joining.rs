@@ -35,7 +35,20 @@ fn hosts_join_and_get_their_share() -> Result<()> {
     let listen = host.cluster_address();
     let address = host.address().to_string();
     let init = ["--listen-addr", &listen, "--advertise-addr", &address];
-    host.docker_words("swarm init", &init)?;
+    ensure!(state(host)? == "inactive");
+    let told = host.docker_refuses("node ls", &[])?;
+    ensure!(told.contains("This node is not a swarm manager"), "{told}");
+    let told = host.docker_words("swarm init", &init)?;
+    ensure!(
+        told.contains("is now a manager") && told.contains("docker swarm join --token SWMTKN-1-"),
+        "{told}"
+    );
+    ensure!(state(host)? == "active");
+    let listed = host.docker_words("node ls", &[])?;
+    ensure!(
+        listed.contains(" * ") && listed.contains("Leader"),
+        "{listed}"
+    );
     story.step("a token's labels come with the host", || {
         labelled_token(&cluster, &api)
     })?;
@@ -53,6 +66,10 @@ fn hosts_join_and_get_their_share() -> Result<()> {
         late.moves(&cluster, &api)
     })?;
     cluster.take_down()
+}
+
+fn state(host: &Host) -> Result<String> {
+    host.docker_words("info --format {{.Swarm.LocalNodeState}}", &[])
 }
 
 /// `docker swarm join` on `host`, with its addresses in the cluster's network.
