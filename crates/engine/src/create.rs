@@ -9,11 +9,12 @@ use crate::files;
 use crate::host;
 use crate::inject::Injected;
 use crate::limits;
-use crate::merge::merge;
+use crate::merge::{cleaned, merge};
 use crate::paths::Paths;
 use crate::record::{ContainerRecord, State};
 use crate::spec;
 use crate::volumes;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -65,6 +66,7 @@ impl Engine {
             path: "/dev/urandom".into(),
             source,
         })?;
+        clean_targets(&mut config);
         let of_image = rootfs.config.volumes.iter();
         let named = volumes::resolve(&mut config, of_image, new_id);
         named.map_err(|source| CreateError::Files {
@@ -86,6 +88,7 @@ impl Engine {
             layers: rootfs.hold.chain_id.clone(),
             process,
         };
+        check_start(&record, &inner.paths)?;
         make_files(&inner.paths, &record).await?;
         let container = Container::new(record, State::default(), Some(rootfs.hold));
         if let Err(error) = self.make_volumes(&container).await {
@@ -148,6 +151,25 @@ pub(crate) fn new_id() -> io::Result<String> {
     Ok(id)
 }
 
+/// As Docker does: `/a/../b` is `/b`.
+fn clean_targets(config: &mut ContainerConfig) {
+    for mount in &mut config.mounts {
+        if let Some(target) = mount.target.to_str() {
+            mount.target = cleaned(target).into();
+        }
+    }
+}
+
+/// What the supervisor would refuse at the start is refused now: the task is rejected, as in Docker.
+fn check_start(record: &ContainerRecord, paths: &Paths) -> Result<(), CreateError> {
+    // Where a volume is on the host is found out at the start, and does not matter here.
+    let volumes = volumes::of(&record.config);
+    let somewhere = volumes.map(|(target, _)| (target.to_owned(), PathBuf::from("/")));
+    let injected = Injected::default();
+    let spec = spec::build(record, paths, Vec::new(), &somewhere.collect(), injected)?;
+    spec.check().map_err(CreateError::Invalid)
+}
+
 /// What can be said without touching anything.
 fn check(config: &ContainerConfig) -> Result<(), CreateError> {
     limits::check(&config.ulimits).map_err(CreateError::Invalid)?;
@@ -155,7 +177,12 @@ fn check(config: &ContainerConfig) -> Result<(), CreateError> {
         let text = format!("max-size must be positive and max-file between 1 and {MAX_LOG_FILES}");
         return Err(CreateError::Invalid(text));
     }
+    let mut targets = BTreeSet::new();
     for mount in &config.mounts {
+        if !targets.insert(&mount.target) {
+            let text = format!("Duplicate mount point: {}", mount.target.display());
+            return Err(CreateError::Invalid(text));
+        }
         let kind = match &mount.kind {
             MountKind::Bind { propagation, .. } => {
                 spec::propagation(propagation)?;
@@ -226,8 +253,10 @@ fn sources(config: &ContainerConfig) -> Result<(), CreateError> {
 }
 
 fn directories(paths: &Paths, record: &ContainerRecord) -> Result<(), CreateError> {
+    // Named without the id: the next try has another one, and should have the same reason.
     let files_error = |path: &Path| {
-        let path = path.to_owned();
+        let whole = path.ancestors().find(|part| part.ends_with(&record.id));
+        let path = whole.and_then(Path::parent).unwrap_or(path).to_owned();
         move |source| CreateError::Files { path, source }
     };
     let root = paths.rootfs(&record.id);

@@ -13,6 +13,9 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n\
     ff02::1\tip6-allnodes\n\
     ff02::2\tip6-allrouters\n";
 
+/// Search domains of a container that wants none, not even the host's.
+const NO_SEARCH: &[&str] = &["."];
+
 /// Writes them into the container's directory.
 pub(crate) fn write(dir: &Path, config: &ContainerConfig, hostname: &str) -> io::Result<()> {
     std::fs::write(dir.join("hostname"), format!("{hostname}\n"))?;
@@ -62,7 +65,9 @@ fn resolv_conf(dns: &DnsConfig, of_host: &str) -> String {
     for server in &dns.nameservers {
         let _ = writeln!(text, "nameserver {server}");
     }
-    for (kind, own) in kinds.iter().skip(1).filter(|(_, own)| !own.is_empty()) {
+    // A search domain of `.` is Docker's word for none at all.
+    let is_told = |(_, own): &&(&str, &Vec<String>)| !own.is_empty() && *own != NO_SEARCH;
+    for (kind, own) in kinds.iter().skip(1).filter(is_told) {
         let _ = writeln!(text, "{kind} {}", own.join(" "));
     }
     text
@@ -101,5 +106,10 @@ mod tests {
             resolv_conf(&dns, host),
             "# by hand\nsearch a.example\nnameserver 9.9.9.9\nnameserver 8.8.8.8\noptions ndots:2 rotate\n"
         );
+        let none = DnsConfig {
+            search: vec![".".into()],
+            ..DnsConfig::default()
+        };
+        assert_eq!(resolv_conf(&none, host), "# by hand\nnameserver 1.1.1.1\n");
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn merge(
         entrypoint,
         command,
         env: environment(config, image, &hostname),
-        working_dir: first_of(&config.working_dir, &image.working_dir),
+        working_dir: cleaned(&first_of(&config.working_dir, &image.working_dir)),
         user: first_of(&config.user, &image.user),
         hostname,
         stop_signal: stop_signal(config, image)?,
@@ -48,9 +48,31 @@ fn first_of(asked: &str, image: &str) -> String {
     if asked.is_empty() { image } else { asked }.to_owned()
 }
 
-/// An entrypoint of one's own does away with the image's command, too.
+/// Without `.`, `..` and double slashes, by the text alone, as Docker does it with paths inside: no link is looked at.
+/// One that does not begin with a slash is left for others to refuse.
+pub(crate) fn cleaned(path: &str) -> String {
+    if !path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// An entrypoint of one's own does away with the image's command, too. An empty word takes the image's away.
 fn program(config: &ContainerConfig, image: &ImageConfig) -> (Vec<String>, Vec<String>) {
     let of_image = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
+    if matches!(config.entrypoint.as_slice(), [only] if only.is_empty()) {
+        return (Vec::new(), config.command.clone());
+    }
     if !config.entrypoint.is_empty() {
         return (config.entrypoint.clone(), config.command.clone());
     }
@@ -129,8 +151,30 @@ mod tests {
             let process = merge("c0ffee", &config, &image(i_entrypoint, i_cmd), "h").unwrap();
             assert_eq!(process.args(), words(expected), "{entrypoint}|{command}");
         }
+        let config = ContainerConfig {
+            entrypoint: vec![String::new()],
+            command: words("mine -z"),
+            ..ContainerConfig::default()
+        };
+        let process = merge("c0ffee", &config, &image("init", "-x"), "h").unwrap();
+        assert_eq!(process.args(), words("mine -z"));
         let nothing = merge("c0ffee", &ContainerConfig::default(), &image("", ""), "h");
         assert_eq!(nothing.unwrap_err().to_string(), "no command specified");
+    }
+
+    #[test]
+    fn paths_are_cleaned_by_their_text() {
+        let cases = [
+            ("/", "/"),
+            ("/srv//app/", "/srv/app"),
+            ("/a/./b/../c", "/a/c"),
+            ("/../../x", "/x"),
+            ("relative/..", "relative/.."),
+            ("", ""),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(cleaned(path), expected, "{path}");
+        }
     }
 
     #[test]

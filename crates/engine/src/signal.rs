@@ -6,6 +6,8 @@ const NAMES: [&str; 31] = [
     "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
+/// Other names of some, as Docker takes them.
+const ALIASES: [(&str, i32); 3] = [("IOT", 6), ("CLD", 17), ("POLL", 29)];
 /// First real-time signal as the C library counts (two are its own).
 const RTMIN: i32 = 34;
 /// Last real-time signal.
@@ -32,6 +34,9 @@ pub fn parse(text: &str) -> Result<i32, String> {
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     if let Some(at) = NAMES.iter().position(|known| *known == name) {
         return Ok(i32::try_from(at).unwrap_or(0) + 1);
+    }
+    if let Some((_, number)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Ok(*number);
     }
     let real_time = if name == "RTMIN" {
         Some(RTMIN)
@@ -68,6 +73,9 @@ mod tests {
             ("SIGRTMIN+3", Ok(37)),
             ("RTMAX-1", Ok(63)),
             ("SYS", Ok(31)),
+            ("SIGIOT", parse("ABRT")),
+            ("CLD", parse("CHLD")),
+            ("POLL", parse("IO")),
         ];
         for (text, number) in cases {
             assert_eq!(parse(text), number, "{text}");

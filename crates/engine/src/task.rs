@@ -182,7 +182,12 @@ impl Engine {
             Ok(view) => Ok(view.status()),
             Err(error) => {
                 let permanent = !matches!(error, StartError::Supervisor(_));
-                Err(TaskError::new(permanent, &error))
+                let TaskError { message, .. } = TaskError::new(permanent, &error);
+                Err(TaskError {
+                    // Docker's words.
+                    message: format!("starting container failed: {message}"),
+                    permanent,
+                })
             }
         }
     }

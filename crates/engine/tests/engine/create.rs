@@ -110,6 +110,33 @@ async fn what_cannot_be_is_refused_and_leaves_nothing() {
             ContainerConfig { ulimits: vec![ulimit], ..base() },
             "hard limit".into(),
         ),
+        (
+            ContainerConfig {
+                mounts: vec![bind(Path::new("/bin"), "/a/../x", false), bind(Path::new("/bin"), "/x/", false)],
+                ..base()
+            },
+            "Duplicate mount point: /x".into(),
+        ),
+        (
+            ContainerConfig { mounts: vec![bind(Path::new("/bin"), "/x/..", false)], ..base() },
+            "invalid mount path: '/' must be absolute and not '/'".into(),
+        ),
+        (
+            ContainerConfig { cap_drop: vec!["ALL".into(), "CAP_FLY".into()], ..base() },
+            "unknown capability: \"CAP_FLY\"".into(),
+        ),
+        (
+            ContainerConfig { sysctls: [("kernel.panic".into(), "1".into())].into(), ..base() },
+            "sysctl \"kernel.panic\" is not in a separate kernel namespace".into(),
+        ),
+        (
+            ContainerConfig { working_dir: "srv".into(), ..base() },
+            "the working directory 'srv' is invalid, it needs to be an absolute path".into(),
+        ),
+        (
+            ContainerConfig { hostname: "x".repeat(65), ..base() },
+            "invalid hostname".into(),
+        ),
     ];
     let may_raise = std::fs::read_to_string("/proc/self/status")
         .unwrap()

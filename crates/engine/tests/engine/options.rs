@@ -1,9 +1,7 @@
 //! What a container can be asked for beside its program, as far as the kernel of the test's host gives it.
 
 use crate::support::Host;
-use engine::{
-    ContainerConfig, DeviceConfig, MountConfig, MountKind, Phase, SeccompConfig, StartError,
-};
+use engine::{ContainerConfig, DeviceConfig, MountConfig, MountKind, Phase, SeccompConfig};
 
 #[tokio::test]
 async fn options_reach_the_container() {
@@ -51,6 +49,83 @@ async fn options_reach_the_container() {
 }
 
 #[tokio::test]
+async fn paths_and_programs_are_taken_as_docker_takes_them() {
+    let host = Host::new().await;
+    host.import("entry:1", &["ENTRYPOINT [\"echo\", \"of the image\"]"])
+        .await;
+    let tmpfs = MountConfig {
+        target: "/mem/../other/".into(),
+        read_only: true,
+        kind: MountKind::Tmpfs {
+            size: None,
+            mode: None,
+            options: vec![],
+        },
+    };
+    let config = ContainerConfig {
+        image: "entry:1".into(),
+        entrypoint: vec![String::new()],
+        working_dir: "/srv//new/../app/.".into(),
+        mounts: vec![tmpfs],
+        ..host.shell("a", "pwd; grep -c ' /other tmpfs ro,' /proc/mounts")
+    };
+    let (state, output) = host.run(config).await;
+    assert_eq!((state.exit_code, output.as_str()), (0, "/srv/app\n1\n"));
+}
+
+#[tokio::test]
+async fn what_only_the_image_or_the_host_knows_is_refused_at_the_start() {
+    let host = Host::new().await;
+    let base = || host.shell("x", "true");
+    let sysctl = ("net.core.nope".to_owned(), "1".to_owned());
+    let cases = [
+        (
+            ContainerConfig {
+                user: "web".into(),
+                ..base()
+            },
+            "unable to find user web: no matching entries in passwd file",
+        ),
+        (
+            // The image has no /etc/group.
+            ContainerConfig {
+                user: "root:staff".into(),
+                ..base()
+            },
+            "unable to find group staff: no matching entries in group file",
+        ),
+        (
+            ContainerConfig {
+                groups: vec!["audio".into()],
+                ..base()
+            },
+            "Unable to find group audio",
+        ),
+        (
+            ContainerConfig {
+                working_dir: "/etc/passwd".into(),
+                ..base()
+            },
+            "cannot change to the working directory \"/etc/passwd\": Not a directory",
+        ),
+        (
+            ContainerConfig {
+                sysctls: [sysctl].into(),
+                ..base()
+            },
+            "cannot set sysctl net.core.nope=1: No such file or directory",
+        ),
+    ];
+    for (config, expected) in cases {
+        let engine = host.engine();
+        let id = engine.create(config).await.expect("it is made");
+        let error = engine.start(&id).await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        engine.remove(&id, false).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_profile_of_ones_own_is_a_filter() {
     let host = Host::new().await;
     let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_AARCH64"],
@@ -61,8 +136,7 @@ async fn a_profile_of_ones_own_is_a_filter() {
     assert!(output.contains("refused"), "{output}");
     let mut config = host.shell("b", "true");
     config.seccomp = SeccompConfig::Custom("no profile".into());
-    host.engine().create(config).await.unwrap();
-    let error = host.engine().start("b").await.unwrap_err();
-    assert!(matches!(error, StartError::Failed { .. }), "{error:?}");
+    let error = host.engine().create(config).await.unwrap_err();
+    assert!(error.is_permanent(), "{error:?}");
     assert!(error.to_string().contains("seccomp"), "{error}");
 }

@@ -84,6 +84,20 @@ async fn a_task_goes_its_way_by_its_id() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_says_so_in_dockers_words() {
+    let host = Host::new().await;
+    let mut task = task("t1", IMAGE, "");
+    Arc::make_mut(&mut task.spec).container.command = vec!["nope".into()];
+    prepare(host.engine(), &task).await.expect("it is made");
+    let error = host.engine().start_task(&"t1".into()).await.unwrap_err();
+    assert!(error.permanent);
+    assert_eq!(
+        error.message,
+        "starting container failed: exec: \"nope\": executable file not found in $PATH"
+    );
+}
+
+#[tokio::test]
 async fn an_image_that_cannot_be_had_is_a_permanent_reason() {
     let host = Host::new().await;
     // Nobody listens on this port.
