@@ -1,6 +1,7 @@
 //! Drains in turns.
 
 use super::{SECOND, World, config, force};
+use model::node::DrainConfig;
 use model::service::{UpdateOrder, UpdateState};
 use model::{Availability, Mode, NodeId, NodeState, TaskState};
 
@@ -202,4 +203,42 @@ fn jobs_move_too() {
         (world.on("n1"), world.running(), world.most_moving),
         (0, 4, Some(1))
     );
+}
+
+/// A paused start-first update has left two running tasks in a slot, and both have to go: the one leaves its node, and
+/// the other one is of a specification that was taken back.
+#[test]
+fn of_two_old_tasks_the_one_stays_whose_node_keeps_it() {
+    let mut world = World::with_nodes(&["n1", "n2"]);
+    world.create(1, |spec| {
+        spec.update = config(|c| c.order = UpdateOrder::StartFirst);
+        spec.rollback.clone_from(&spec.update);
+        spec.progress_deadline = Some(5 * SECOND);
+    });
+    let (old, other) = match world.on("n1") {
+        1 => ("n1", "n2"),
+        _ => ("n2", "n1"),
+    };
+    world.silent = vec![NodeId::from(other)];
+    world.update(force);
+    world.pass(10 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::Paused));
+    world.silent.clear();
+    world.settle();
+    world.check("1:running,running");
+
+    world.fewest_running = Some(usize::MAX);
+    world.write_node_spec(old, |spec| {
+        spec.availability = Availability::Drain;
+        spec.drain = Some(DrainConfig {
+            parallelism: 1,
+            order: UpdateOrder::StopFirst,
+        });
+    });
+    let service = world.service().clone();
+    let previous = service.previous_spec.clone().expect("a previous spec");
+    world.go_back(&service, previous);
+    world.settle();
+    assert_eq!((world.on(old), world.running()), (0, 1));
+    assert_eq!(world.fewest_running, Some(1));
 }
