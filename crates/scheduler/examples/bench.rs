@@ -24,6 +24,8 @@ const TASKS: u64 = 100_000;
 const ROUNDS: u32 = 3;
 /// Decisions of one task that are measured, at most.
 const MAX_SINGLES: u32 = 1_000;
+/// First decisions of a scheduler that are measured.
+const STARTS: u32 = 5;
 /// Time in decisions of one task after which no more are measured.
 const ENOUGH: Duration = Duration::from_secs(1);
 
@@ -336,10 +338,14 @@ fn measure_start(nodes: u64) {
     let mut cluster = Cluster::new(nodes);
     cluster.wait(Kind::Distinct, 4);
     let before = resident();
-    let begin = Clock::now();
     cluster.decide();
-    let spent = begin.elapsed().processor;
     let memory = resident().saturating_sub(before) / nodes;
+    let begin = Clock::now();
+    for _ in 0..STARTS {
+        cluster.scheduler = Scheduler::default();
+        cluster.decide();
+    }
+    let spent = begin.elapsed().processor / STARTS;
     println!(
         "{nodes:>6} nodes: the first decision takes {spent:.1?}, and about {memory} bytes per node"
     );
@@ -347,6 +353,9 @@ fn measure_start(nodes: u64) {
 
 fn measure(nodes: u64, name: &str, kind: Kind) {
     let mut cluster = Cluster::new(nodes);
+    // The start has been measured already.
+    cluster.wait(kind, 1);
+    cluster.place();
     let mut decisions = Vec::new();
     for _ in 0..ROUNDS {
         cluster.wait(kind, TASKS);

@@ -1,12 +1,9 @@
 //! Classes of nodes: nodes that no filter tells apart but by what is placed there, in the order of their load.
 
-use crate::labels::LabelKey;
+use crate::labels::{LabelKey, push_part};
 use model::task::Platform;
 use model::{Node, Role};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Bytes of an id that decide which of two equally loaded nodes is taken: all of any real id.
-const ID_BYTES: usize = 28;
 
 /// Number of a host in the index. It says nothing about any order.
 pub(crate) type HostNo = u32;
@@ -17,27 +14,15 @@ pub(crate) type ClassNo = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Active tasks.
-    pub(crate) in_all: u64,
-    pub(crate) id: [u8; ID_BYTES],
+    pub(crate) in_all: u32,
+    /// In the order of ids.
+    pub(crate) order: u64,
     pub(crate) host: HostNo,
 }
 
-impl Place {
-    pub(crate) fn new(node: &Node, in_all: u64, host: HostNo) -> Place {
-        let text = node.id.as_str().as_bytes();
-        let len = text.len().min(ID_BYTES);
-        let mut id = [0; ID_BYTES];
-        id[..len].copy_from_slice(&text[..len]);
-        Place { in_all, id, host }
-    }
-}
-
-/// What the nodes of a class share.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What the nodes of a class share, besides role, platform and policy.
+#[derive(Clone, Debug)]
 pub(crate) struct Traits {
-    role: Role,
-    platform: (String, String),
-    allows_privileged: bool,
     /// Kinds of generic resources.
     pub(crate) kinds: Vec<String>,
     /// Values of the labels that services ask about, in the order of the index's keys.
@@ -45,32 +30,50 @@ pub(crate) struct Traits {
 }
 
 impl Traits {
-    pub(crate) fn of(node: &Node, keys: &[LabelKey]) -> Traits {
-        let description = node.description.as_ref();
-        let platform = |part: fn(&Platform) -> &String| {
-            description.map_or_else(String::new, |d| part(&d.platform).clone())
-        };
-        let mut kinds: Vec<String> = description
-            .iter()
-            .flat_map(|d| &d.generic)
-            .map(|g| g.kind.clone())
-            .collect();
-        kinds.sort_unstable();
-        kinds.dedup();
+    fn of(node: &Node, keys: &[LabelKey]) -> Traits {
         Traits {
-            role: node.role,
-            platform: (platform(|p| &p.os), platform(|p| &p.architecture)),
-            allows_privileged: description.is_some_and(|d| d.allows_privileged),
-            kinds,
+            kinds: kinds(node).into_iter().map(str::to_owned).collect(),
             labels: keys.iter().map(|key| key.value(node).into()).collect(),
         }
     }
+}
+
+/// Kinds of generic resources that it has, in order.
+fn kinds(node: &Node) -> Vec<&str> {
+    let generic = node.description.iter().flat_map(|d| &d.generic);
+    let mut kinds: Vec<&str> = generic.map(|g| g.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// Writes all that nodes of a class share.
+pub(crate) fn write_traits(node: &Node, keys: &[LabelKey], text: &mut String) {
+    let description = node.description.as_ref();
+    let platform = |part: fn(&Platform) -> &String| description.map_or("", |d| part(&d.platform));
+    let mut add = |part: &str| push_part(text, part);
+    add(match node.role {
+        Role::Manager => "m",
+        Role::Worker => "w",
+    });
+    add(platform(|p| &p.os));
+    add(platform(|p| &p.architecture));
+    add(match description.is_some_and(|d| d.allows_privileged) {
+        true => "p",
+        false => "",
+    });
+    for key in keys {
+        add(key.value(node));
+    }
+    kinds(node).into_iter().for_each(add);
 }
 
 /// One class. It has members.
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
     pub(crate) traits: Traits,
+    /// As [`write_traits`] writes them.
+    text: String,
     /// Nodes that take tasks.
     pub(crate) open: BTreeSet<Place>,
     /// Nodes that take none now.
@@ -89,7 +92,9 @@ impl Class {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
     all: Vec<Option<Class>>,
-    by_traits: BTreeMap<Traits, ClassNo>,
+    /// The least loaded open node of each, kept close together.
+    firsts: Vec<Option<Place>>,
+    by_traits: BTreeMap<String, ClassNo>,
     /// By position among the keys, and value in lower case.
     by_value: BTreeMap<(usize, String), BTreeSet<ClassNo>>,
     free: Vec<ClassNo>,
@@ -100,6 +105,11 @@ pub(crate) struct Classes {
 impl Classes {
     pub(crate) fn get(&self, no: ClassNo) -> Option<&Class> {
         self.all.get(no as usize)?.as_ref()
+    }
+
+    /// The least loaded node that takes tasks.
+    pub(crate) fn first_of(&self, no: ClassNo) -> Option<Place> {
+        *self.firsts.get(no as usize)?
     }
 
     /// In order.
@@ -117,32 +127,42 @@ impl Classes {
         self.by_value.get(&(label, value))
     }
 
-    /// Adds a node, to a class of its own if need be.
-    pub(crate) fn add(&mut self, traits: Traits, place: Place, is_open: bool) -> ClassNo {
-        let no = match self.by_traits.get(&traits) {
+    /// The class for a node, made if need be; `text` are its traits.
+    pub(crate) fn class_for(&mut self, node: &Node, keys: &[LabelKey], text: &str) -> ClassNo {
+        match self.by_traits.get(text) {
             Some(no) => *no,
-            None => self.begin(traits),
-        };
-        self.add_to(no, place, is_open);
-        no
+            None => self.begin(Traits::of(node, keys), text),
+        }
     }
 
     pub(crate) fn add_to(&mut self, no: ClassNo, place: Place, is_open: bool) {
         let Some(class) = &mut self.all[no as usize] else {
             return;
         };
-        if is_open {
-            class.open.insert(place);
-        } else {
+        if !is_open {
             class.closed.insert(place.host);
+            return;
+        }
+        class.open.insert(place);
+        let first = &mut self.firsts[no as usize];
+        if first.is_none_or(|first| place < first) {
+            *first = Some(place);
         }
     }
 
     /// Takes a node out of its class; the class stays, also without members.
-    pub(crate) fn take_from(&mut self, no: ClassNo, place: Place) {
-        if let Some(class) = &mut self.all[no as usize] {
-            class.open.remove(&place);
+    pub(crate) fn take_from(&mut self, no: ClassNo, place: Place, is_open: bool) {
+        let Some(class) = &mut self.all[no as usize] else {
+            return;
+        };
+        if !is_open {
             class.closed.remove(&place.host);
+            return;
+        }
+        class.open.remove(&place);
+        let first = &mut self.firsts[no as usize];
+        if *first == Some(place) {
+            *first = class.open.first().copied();
         }
     }
 
@@ -161,32 +181,28 @@ impl Classes {
                 }
             }
         }
-        self.by_traits.remove(&class.traits);
+        self.by_traits.remove(&class.text);
         self.free.push(no);
         self.generation += 1;
     }
 
-    fn begin(&mut self, traits: Traits) -> ClassNo {
-        let class = Class {
-            traits: traits.clone(),
-            open: BTreeSet::new(),
-            closed: BTreeSet::new(),
-        };
-        let no = match self.free.pop() {
-            Some(no) => {
-                self.all[no as usize] = Some(class);
-                no
-            }
-            None => {
-                self.all.push(Some(class));
-                ClassNo::try_from(self.all.len() - 1).expect("fewer classes than nodes")
-            }
-        };
+    fn begin(&mut self, traits: Traits, text: &str) -> ClassNo {
+        let no = self.free.pop().unwrap_or_else(|| {
+            self.all.push(None);
+            self.firsts.push(None);
+            ClassNo::try_from(self.all.len() - 1).expect("fewer classes than nodes")
+        });
         for (label, value) in traits.labels.iter().enumerate() {
             let key = (label, value.to_ascii_lowercase());
             self.by_value.entry(key).or_default().insert(no);
         }
-        self.by_traits.insert(traits, no);
+        self.by_traits.insert(text.into(), no);
+        self.all[no as usize] = Some(Class {
+            traits,
+            text: text.into(),
+            open: BTreeSet::new(),
+            closed: BTreeSet::new(),
+        });
         self.generation += 1;
         no
     }

@@ -4,6 +4,7 @@ use crate::class::HostNo;
 use crate::filter::{Demand, Filter, Seen};
 use crate::index::Index;
 use model::NodeId;
+use model::task::{GenericValue, Resources};
 use std::collections::BTreeMap;
 use store::Store;
 
@@ -50,18 +51,52 @@ pub(crate) fn piece(filter: Filter, count: u64) -> String {
     }
 }
 
-/// Explanations of this decision. Looking at all nodes takes time, and when the cluster is full many services are
-/// told the same.
-#[derive(Default)]
+/// Explanations that still hold. Looking at all nodes takes time, and when the cluster is full many services are told
+/// the same, again and again.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reasons {
-    /// By demand, since the last placement.
-    told: BTreeMap<String, String>,
+    told: BTreeMap<Question, String>,
+    /// What room there was when they were made.
+    room: u64,
+}
+
+/// Explanations that are kept.
+const MAX_REASONS: usize = 1_024;
+
+/// All of a demand that matters as long as no node changes: number of the wishes, processors, memory, generic
+/// resources.
+type Question = (u64, i64, i64, Vec<(String, Amount)>);
+
+/// How much of a generic resource is asked for: a number, or by name.
+type Amount = (i64, Option<String>);
+
+fn question(demand: &Demand<'_>) -> Question {
+    let generic = demand.generic.iter().map(|asked| {
+        let amount = match &asked.value {
+            GenericValue::Discrete(count) => (*count, None),
+            GenericValue::Named(name) => (1, Some(name.clone())),
+        };
+        (asked.kind.clone(), amount)
+    });
+    let Resources {
+        nano_cpus,
+        memory_bytes,
+    } = demand.asked;
+    (demand.number(), nano_cpus, memory_bytes, generic.collect())
 }
 
 impl Reasons {
-    /// A task was placed: what was said before may not be true any more.
-    pub(crate) fn forget(&mut self) {
-        self.told.clear();
+    /// What was said to others that demand the same and found no node, if it still holds.
+    pub(crate) fn known(&mut self, index: &Index, demand: &Demand<'_>) -> Option<&str> {
+        let room = index.journal().room();
+        if self.room != room {
+            self.told.clear();
+            self.room = room;
+        }
+        if self.told.is_empty() || demand.max_replicas > 0 {
+            return None;
+        }
+        self.told.get(&question(demand)).map(String::as_str)
     }
 
     /// Why no node takes a task that demands `demand`, of a service with `of_service` active tasks on each.
@@ -72,12 +107,14 @@ impl Reasons {
         demand: &Demand<'_>,
         of_service: impl Fn(HostNo, &NodeId) -> u64,
     ) -> String {
-        if demand.max_replicas > 0 {
-            return tally(view, index, demand, of_service).explain();
+        if let Some(known) = self.known(index, demand) {
+            return known.into();
         }
-        let told = self.told.entry(format!("{demand:?}"));
-        told.or_insert_with(|| tally(view, index, demand, |_, _| 0).explain())
-            .clone()
+        let text = tally(view, index, demand, of_service).explain();
+        if demand.max_replicas == 0 && self.told.len() < MAX_REASONS {
+            self.told.insert(question(demand), text.clone());
+        }
+        text
     }
 }
 

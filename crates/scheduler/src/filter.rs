@@ -46,6 +46,8 @@ pub(crate) struct Demand<'a> {
 /// Constraints and preferences, read once for all services that have the same.
 #[derive(Debug)]
 pub(crate) struct Wishes {
+    /// Stands for all that decides which classes of nodes suit, and how they are spread over.
+    number: u64,
     /// Absent when they cannot be read: then no node satisfies them.
     constraints: Option<Constraints>,
     /// Labels that it spreads over, outer to inner.
@@ -55,7 +57,8 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
-    pub(crate) fn new(spec: &TaskSpec) -> Wishes {
+    /// Only specs that agree in all that `number` stands for may have the same.
+    pub(crate) fn new(spec: &TaskSpec, number: u64) -> Wishes {
         let placement = spec.placement.as_ref();
         let constraints = placement.map_or(&[][..], |p| &p.constraints);
         let constraints = constraint::parse_all(constraints).ok().map(|all| {
@@ -69,12 +72,17 @@ impl Wishes {
         });
         let shared = constraints.iter().flat_map(|c| &c.shared);
         Wishes {
+            number,
             labels: shared
                 .filter_map(|c| LabelKey::of_constraint(c.key()))
                 .collect(),
             constraints,
             preferred: LabelKey::preferred(placement),
         }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// All labels that it asks about.
@@ -102,8 +110,14 @@ pub(crate) struct Seen<'a> {
 }
 
 impl<'a> Demand<'a> {
+    /// A demand that nothing is remembered for.
     pub(crate) fn new(spec: &'a TaskSpec) -> Demand<'a> {
-        Demand::with(spec, Arc::new(Wishes::new(spec)))
+        Demand::with(spec, Arc::new(Wishes::new(spec, 0)))
+    }
+
+    /// The number of its wishes.
+    pub(crate) fn number(&self) -> u64 {
+        self.wishes.number()
     }
 
     /// `wishes` are those of `spec`.
@@ -175,6 +189,12 @@ impl<'a> Demand<'a> {
     pub(crate) fn suits_itself(&self, node: &Node) -> bool {
         let constraints = self.wishes.constraints.as_ref();
         constraints.is_some_and(|c| c.own.iter().all(|c| c.matches(node)))
+    }
+
+    /// Whether there is something to ask in [`Demand::suits_itself`].
+    pub(crate) fn asks_for_own(&self) -> bool {
+        let constraints = self.wishes.constraints.as_ref();
+        constraints.is_none_or(|c| !c.own.is_empty())
     }
 
     /// Whether `node` passes all filters but those of what is placed there.

@@ -63,3 +63,34 @@ impl LabelKey {
             .map_or("", String::as_str)
     }
 }
+
+/// Adds a part to a text that stands for several of them. The length before each keeps them apart, whatever they are
+/// made of.
+pub(crate) fn push_part(text: &mut String, part: &str) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = part.len();
+    while at > 0 && (rest > 0 || at == digits.len()) {
+        at -= 1;
+        digits[at] = (rest % 10) as u8;
+        rest /= 10;
+    }
+    text.extend(digits[at..].iter().map(|digit| char::from(b'0' + digit)));
+    text.push(':');
+    text.push_str(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_part;
+
+    #[test]
+    fn parts_stay_apart() {
+        let mut text = String::new();
+        let long = "x".repeat(120);
+        for part in ["", "1:a", "b", &long] {
+            push_part(&mut text, part);
+        }
+        assert_eq!(text, format!("0:3:1:a1:b120:{long}"));
+    }
+}

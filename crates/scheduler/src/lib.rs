@@ -9,27 +9,32 @@
 //! next and decides the same.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod class;
 mod explain;
 mod filter;
 mod index;
+mod journal;
 mod labels;
 mod marks;
+mod order;
 mod place;
+mod ranking;
 mod rebalance;
 mod search;
+mod standing;
 mod tree;
 
 pub use rebalance::rebalance;
 
 use filter::Wishes;
 use index::Index;
-use marks::Marks;
+use labels::push_part;
 use model::task::{GenericValue, TaskSpec};
-use model::{Change, ServiceId, Timestamp};
-use place::{Group, Placer};
+use model::{Change, ServiceId, Task, Timestamp};
+use place::{Group, Memory, Placer};
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Dirty, Store};
@@ -85,9 +90,19 @@ pub struct Decision {
 #[derive(Clone, Debug, Default)]
 pub struct Scheduler {
     index: Index,
-    marks: Marks,
-    /// Constraints and preferences that were read, by [`key_of`].
-    wishes: BTreeMap<String, Arc<Wishes>>,
+    memory: Memory,
+    wishes: KnownWishes,
+}
+
+/// Constraints and preferences that were read.
+#[derive(Clone, Debug, Default)]
+struct KnownWishes {
+    /// By what [`write_key`] writes.
+    all: BTreeMap<String, Arc<Wishes>>,
+    /// How many there ever were.
+    numbers: u64,
+    /// The key of one spec, kept for its memory.
+    key: String,
 }
 
 /// Sets of constraints and preferences that are remembered: those in use, and some that were.
@@ -104,77 +119,89 @@ impl Scheduler {
     /// As the function [`reconcile`], which it always agrees with.
     pub fn reconcile(&mut self, ctx: &mut Context<'_>, view: &Store, dirty: &Dirty) -> Decision {
         let mut decision = Decision::default();
-        let groups = self.groups(ctx, view, dirty, &mut decision.postponed);
+        let mut tasks = Vec::new();
+        let groups = self.groups(ctx, view, dirty, &mut tasks, &mut decision.postponed);
         if groups.is_empty() {
             return decision;
         }
-        let wishes = groups.iter().map(|group| &group.wishes);
+        let wishes = groups.iter().map(|(_, _, wishes, _)| wishes);
         self.index.follow(view, wishes);
-        let mut placer = Placer::new(view, &mut self.index, &mut self.marks, ctx.now);
-        for group in &groups {
-            placer.place(group);
+        let mut placer = Placer::new(view, &mut self.index, &mut self.memory, ctx.now);
+        placer.changes.reserve(tasks.len());
+        for (service, spec_version, wishes, of_group) in groups {
+            placer.place(&Group {
+                service,
+                spec_version,
+                wishes,
+                tasks: &tasks[of_group],
+            });
         }
         decision.changes = placer.changes;
         decision
     }
 
-    /// The groups to look at, as many as one decision takes. A task makes one change at most.
+    /// One that keeps rankings which others make anew each time.
+    #[cfg(test)]
+    fn that_keeps_all_rankings() -> Scheduler {
+        let mut scheduler = Scheduler::default();
+        scheduler.memory.standings = standing::Standings::of_all();
+        scheduler
+    }
+
+    /// The groups to look at, as many as one decision takes, each with the place of its tasks among `all_tasks`. A
+    /// task makes one change at most.
     fn groups<'a>(
         &mut self,
         ctx: &Context<'_>,
         view: &'a Store,
         dirty: &Dirty,
+        all_tasks: &mut Vec<&'a Arc<Task>>,
         postponed: &mut Vec<ServiceId>,
-    ) -> Vec<Group<'a>> {
+    ) -> Vec<(&'a ServiceId, u64, Arc<Wishes>, Range<usize>)> {
         let all = dirty.everything || dirty.room || !dirty.nodes.is_empty();
+        let limit = ctx.limits.changes_per_decision;
         let mut groups = Vec::new();
-        let mut room = ctx.limits.changes_per_decision;
         for (service, spec_version, tasks) in view.pending_groups() {
             if !all && !dirty.services.contains(service) {
                 continue;
             }
+            let begin = all_tasks.len();
+            let room = limit - begin;
             if room < tasks.len() {
                 postponed.push(service.clone());
             }
-            let tasks: Vec<_> = tasks.take(room).collect();
-            room -= tasks.len();
-            if let Some(first) = tasks.first() {
-                let (key, wishes) = self.wishes_of(&first.spec);
-                groups.push(Group {
-                    service,
-                    spec_version,
-                    key,
-                    wishes,
-                    tasks,
-                });
+            all_tasks.extend(tasks.take(room));
+            if let Some(first) = all_tasks.get(begin) {
+                let wishes = self.wishes.of(&first.spec);
+                groups.push((service, spec_version, wishes, begin..all_tasks.len()));
             }
         }
         groups
     }
+}
 
-    fn wishes_of(&mut self, spec: &TaskSpec) -> (String, Arc<Wishes>) {
-        let key = key_of(spec);
-        if let Some(wishes) = self.wishes.get(&key) {
-            return (key, wishes.clone());
+impl KnownWishes {
+    fn of(&mut self, spec: &TaskSpec) -> Arc<Wishes> {
+        self.key.clear();
+        write_key(spec, &mut self.key);
+        if let Some(wishes) = self.all.get(&self.key) {
+            return wishes.clone();
         }
-        if self.wishes.len() >= MAX_WISHES {
-            self.wishes.clear();
+        if self.all.len() >= MAX_WISHES {
+            self.all.clear();
         }
-        let wishes = Arc::new(Wishes::new(spec));
-        self.wishes.insert(key.clone(), wishes.clone());
-        (key, wishes)
+        self.numbers += 1;
+        let wishes = Arc::new(Wishes::new(spec, self.numbers));
+        self.all.insert(self.key.clone(), wishes.clone());
+        wishes
     }
 }
 
-/// Stands for all that decides which classes of nodes suit, and how they are spread over.
-fn key_of(spec: &TaskSpec) -> String {
-    let mut key = String::new();
+/// Writes what stands for all that decides which classes of nodes suit, and how they are spread over.
+fn write_key(spec: &TaskSpec, key: &mut String) {
     let mut add = |mark: char, parts: &[&str]| {
         key.push(mark);
-        for part in parts {
-            // The length before each part keeps parts apart, whatever they are made of.
-            let _ = write!(key, "{}:{part}", part.len());
-        }
+        parts.iter().for_each(|part| push_part(key, part));
     };
     if let Some(placement) = &spec.placement {
         for constraint in &placement.constraints {
@@ -194,7 +221,6 @@ fn key_of(spec: &TaskSpec) -> String {
     if filter::needs_privileges(spec) {
         add('a', &[]);
     }
-    key
 }
 
 #[cfg(test)]

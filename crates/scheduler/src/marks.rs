@@ -5,10 +5,10 @@ use crate::class::HostNo;
 /// What a group has to do with a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Own {
-    pub(crate) of_service: u64,
+    pub(crate) of_service: u32,
     pub(crate) keeps_failing: bool,
     /// Tasks that the search placed there.
-    pub(crate) taken: u64,
+    pub(crate) taken: u32,
 }
 
 /// The hosts that a group has something to do with. It is used again for the next group: a place for each host
@@ -43,11 +43,16 @@ impl Marks {
         self.list.iter().map(|(no, own)| (*no, own))
     }
 
-    /// Forgets all; they come in no order.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (HostNo, Own)> {
+    /// How many they are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
         for (no, _) in &self.list {
             self.at[*no as usize] = 0;
         }
-        self.list.drain(..)
+        self.list.clear();
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! Nodes come in classes that are ordered by load. On most nodes the service has no task, and there the order of
 //! the class is the order of preference: these are walked from the least loaded on, and each at most once per
-//! group. The others, where it has tasks or keeps failing, are few, and ranked one by one.
+//! group. The others, where it has tasks or keeps failing, are few, and ranked one by one. For a service that is
+//! on many nodes all of them are ranked, and stay so for the next decision (see `standing`).
 
-use crate::class::{ClassNo, HostNo, Place};
+use crate::class::{HostNo, Place};
 use crate::filter::Demand;
 use crate::index::{Host, Index};
-use crate::marks::{Marks, Own};
-use crate::tree::{PoolNo, Rank, Shape, Tree};
-use model::NodeId;
+use crate::ranking::{Ranking, rank_of};
+use crate::tree::{PoolNo, Rank, Shape};
 use model::task::{GenericResource, Resources};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, btree_set};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::ops::Bound;
 use store::{GenericUse, Store};
 
 /// A search for the tasks of one group. The index stays as it is until the search has ended.
@@ -21,190 +21,136 @@ pub(crate) struct Search<'a> {
     index: &'a Index,
     demand: &'a Demand<'a>,
     shape: &'a Shape,
-    own: &'a mut Marks,
+    ranking: &'a mut Ranking,
+    /// By number of the pool; none when all hosts are ranked one by one.
+    walks: Vec<Walk<'a>>,
     /// Generic resources in use, of hosts where this search gave some.
     generic: BTreeMap<HostNo, GenericUse>,
-    pools: Vec<Pool<'a>>,
-    tree: Tree<'a>,
+    /// The last placement: its pool goes on to the next host only when that is asked for.
+    last: Option<(PoolNo, Rank)>,
+    /// Hosts that got tasks.
+    took: Vec<HostNo>,
 }
 
-/// Hosts of one class that may take tasks of the group.
-struct Pool<'a> {
-    /// Least loaded first; those that are ranked one by one are among them, and passed over.
-    plain: Option<btree_set::Iter<'a, Place>>,
-    /// The next of the plain ones. They come before the ranked ones.
-    peeked: Option<Place>,
-    ranked: BinaryHeap<Reverse<Rank>>,
+/// The hosts of a class, least loaded first; those that are ranked one by one are among them, and passed over.
+struct Walk<'a> {
+    /// The next one.
+    next: Option<Place>,
+    /// Those after it. Most walks end with the first, and need none.
+    rest: Option<Box<btree_set::Range<'a, Place>>>,
 }
 
-impl Pool<'_> {
-    fn advance(&mut self) {
-        self.peeked = self.plain.as_mut().and_then(|plain| plain.next().copied());
-    }
-
-    /// What the first host is worth, whether it can take a task or not.
-    fn bound(&self) -> Option<Rank> {
-        let plain = self.peeked.map(|place| Rank {
-            keeps_failing: false,
-            of_service: 0,
-            place,
-        });
-        plain.or_else(|| self.ranked.peek().map(|rank| rank.0))
-    }
-
-    /// Leaves the first host behind.
-    fn pass(&mut self) {
-        if self.peeked.is_some() {
-            self.advance();
-        } else {
-            self.ranked.pop();
+impl<'a> Walk<'a> {
+    fn advance(&mut self, open: impl FnOnce() -> Option<&'a BTreeSet<Place>>) {
+        let Some(place) = self.next.take() else {
+            return;
+        };
+        if self.rest.is_none() {
+            let after = (Bound::Excluded(place), Bound::Unbounded);
+            self.rest = open().map(|open| Box::new(open.range(after)));
         }
+        let rest = self.rest.as_mut();
+        self.next = rest.and_then(|rest| rest.next().copied());
     }
 }
 
-/// What the group brings along, besides its demand.
-pub(crate) struct Past<'a, A, F> {
-    /// Nodes with active tasks of the service, and how many.
-    pub(crate) active: A,
-    /// Hosts where this decision has placed tasks of the service already, and how many.
-    pub(crate) placed: &'a BTreeMap<HostNo, u64>,
-    /// Nodes where it keeps failing.
-    pub(crate) failing: F,
+/// Hosts that a search looks at besides those that are ranked already.
+pub(crate) enum Others {
+    /// All of the classes that suit.
+    All,
+    /// None.
+    None,
 }
 
 impl<'a> Search<'a> {
-    pub(crate) fn new<'n>(
+    /// `ranking` has its hosts and counts; its tree is settled here.
+    pub(crate) fn new(
         view: &'a Store,
         index: &'a Index,
         demand: &'a Demand<'a>,
         shape: &'a Shape,
-        marks: &'a mut Marks,
-        past: Past<'_, impl Iterator<Item = (&'n NodeId, u64)>, impl Iterator<Item = &'n NodeId>>,
+        ranking: &'a mut Ranking,
+        others: Others,
     ) -> Search<'a> {
-        let mut search = Search {
+        let classes = index.classes();
+        let walks: Vec<Walk<'_>> = match others {
+            Others::None => Vec::new(),
+            Others::All => {
+                let firsts = shape
+                    .pools
+                    .iter()
+                    .map(|(class, _)| classes.first_of(*class));
+                firsts.map(|next| Walk { next, rest: None }).collect()
+            }
+        };
+        // Most pools are never asked for a host: what the first one is worth at best is enough to begin with.
+        let walked = |pool: PoolNo| walks.get(pool)?.next.map(plain);
+        ranking.settle(shape, walked);
+        Search {
             view,
             index,
             demand,
             shape,
-            own: marks,
+            ranking,
+            walks,
             generic: BTreeMap::new(),
-            pools: Vec::new(),
-            tree: Tree::new(shape, Vec::new()),
-        };
-        for (id, of_service) in past.active {
-            if let Some(no) = index.find(id) {
-                search.own.entry(no).of_service = of_service;
-            }
+            last: None,
+            took: Vec::new(),
         }
-        for (no, tasks) in past.placed {
-            search.own.entry(*no).of_service += tasks;
-        }
-        for id in past.failing {
-            if let Some(no) = index.find(id) {
-                search.own.entry(no).keeps_failing = true;
-            }
-        }
-        search.open_pools(&index.positions(demand.preferred()));
-        search
     }
 
-    /// Gives each pool its hosts, and the tree what it may expect of them.
-    fn open_pools(&mut self, labels: &[usize]) {
-        let named = self.demand.names_node().map(|name| self.index.named(name));
-        let is_plain = named.is_none();
-        for (class, _) in &self.shape.pools {
-            let open = self.index.class(*class).map(|class| class.open.iter());
-            self.pools.push(Pool {
-                plain: open.filter(|_| is_plain),
-                peeked: None,
-                ranked: BinaryHeap::new(),
-            });
-        }
-        self.rank_own(named.as_deref());
-        // Most pools are never asked for a host: what the first one is worth at best is enough to begin with.
-        let bounds = self.pools.iter_mut().map(|pool| {
-            pool.advance();
-            pool.bound()
-        });
-        self.tree = Tree::new(self.shape, bounds.collect());
-        if !labels.is_empty() {
-            let mut of_class: BTreeMap<ClassNo, u64> = BTreeMap::new();
-            for (no, own) in self.own.iter() {
-                if let Some(host) = self.index.host(no) {
-                    *of_class.entry(host.class).or_default() += own.of_service;
-                }
-            }
-            for (no, tasks) in of_class {
-                if let Some(class) = self.index.class(no) {
-                    let values = labels.iter().map(|l| class.traits.labels[*l].as_str());
-                    self.tree.count(values, tasks);
-                }
-            }
-        }
-        self.tree.settle();
+    /// The next host of a pool that is not ranked. They come before the ranked ones.
+    fn walked(&self, pool: PoolNo) -> Option<Place> {
+        self.walks.get(pool)?.next
     }
 
-    /// Puts hosts that are ranked one by one into their pools: those that the group has to do with, or the only
-    /// ones that its constraints name.
-    fn rank_own(&mut self, named: Option<&[HostNo]>) {
-        let mut rank = |no: HostNo, own: Own| {
-            let Some(host) = self.index.host(no).filter(|host| host.is_open) else {
-                return;
-            };
-            if let Some(pool) = self.shape.pool_of(host.class)
-                && self.demand.suits_itself(&host.node)
-            {
-                let rank = Rank {
-                    keeps_failing: own.keeps_failing,
-                    of_service: own.of_service,
-                    place: host.place,
-                };
-                self.pools[pool].ranked.push(Reverse(rank));
-            }
-        };
-        match named {
-            None => {
-                for (no, own) in self.own.iter() {
-                    rank(no, *own);
-                }
-            }
-            Some(hosts) => {
-                for no in hosts {
-                    rank(*no, self.own.get(*no).copied().unwrap_or_default());
-                }
-            }
+    /// What the first host of a pool is worth, whether it can take a task or not.
+    fn bound(&self, pool: PoolNo) -> Option<Rank> {
+        let walked = self.walked(pool).map(plain);
+        walked.or_else(|| self.ranking.bound(pool))
+    }
+
+    /// Leaves the first host of a pool behind.
+    fn pass(&mut self, pool: PoolNo) {
+        if self.walked(pool).is_some() {
+            let (index, class) = (self.index, self.shape.pools[pool].0);
+            self.walks[pool].advance(|| index.class(class).map(|class| &class.open));
+        } else {
+            self.ranking.pass(pool);
         }
     }
 
     /// The best host of a pool that can take a task now. What cannot is passed over for good: within a search
-    /// hosts only get fuller.
-    fn best_of(&mut self, no: PoolNo) -> Option<Rank> {
+    /// hosts only get fuller, and when they change later they are ranked again.
+    fn best_of(&mut self, pool: PoolNo) -> Option<Rank> {
         loop {
-            let pool = &self.pools[no];
-            let rank = pool.bound()?;
-            let host = rank.place.host;
-            let own = self.own.get(host);
-            let fits = |found: &Host| match pool.peeked {
-                // A host that the group has to do with is among the ranked ones as well.
-                Some(_) => {
-                    own.is_none()
-                        && self.has_room(host, found, 0)
-                        && self.demand.suits_itself(&found.node)
-                }
-                None => {
-                    self.demand.leaves_place(rank.of_service)
-                        && self.has_room(host, found, own.map_or(0, |own| own.taken))
-                }
-            };
-            if self.index.host(host).is_some_and(fits) {
+            let rank = self.bound(pool)?;
+            let host = self.index.host(rank.place.host);
+            if host.is_some_and(|host| self.takes(pool, rank, host)) {
                 return Some(rank);
             }
-            self.pools[no].pass();
+            self.pass(pool);
         }
     }
 
+    fn takes(&self, pool: PoolNo, rank: Rank, host: &Host) -> bool {
+        let no = rank.place.host;
+        let own = self.ranking.own.get(no).copied();
+        if self.walked(pool).is_some() {
+            // A host that the group has to do with is among the ranked ones as well.
+            return own.is_none()
+                && self.has_room(no, host, 0)
+                && self.demand.suits_itself(&host.node);
+        }
+        let own = own.unwrap_or_default();
+        host.is_open
+            && rank == rank_of(host, own)
+            && self.demand.leaves_place(u64::from(own.of_service))
+            && self.has_room(no, host, own.taken)
+    }
+
     /// Whether one more task fits beside `taken` ones that this search placed there.
-    fn has_room(&self, no: HostNo, host: &Host, taken: u64) -> bool {
+    fn has_room(&self, no: HostNo, host: &Host, taken: u32) -> bool {
         let taken = times(self.demand.asked, taken);
         let reserved = Resources {
             nano_cpus: host.usage.reserved.nano_cpus + taken.nano_cpus,
@@ -221,34 +167,46 @@ impl<'a> Search<'a> {
     }
 
     /// Places one more task.
-    pub(crate) fn next(&mut self) -> Option<(&'a Host, HostNo, Vec<GenericResource>)> {
-        let (pool_no, rank) = loop {
-            let (pool, bound) = self.tree.best()?;
+    pub(crate) fn next(&mut self) -> Option<(&'a Host, Vec<GenericResource>)> {
+        self.leave_last();
+        let (pool, rank) = loop {
+            let (pool, bound) = self.ranking.tree.best(self.shape)?;
             let best = self.best_of(pool);
             if best == Some(bound) {
                 break (pool, bound);
             }
-            self.tree.set_best(pool, best, 0);
+            self.ranking.tree.set_best(self.shape, pool, best, 0);
         };
         let no = rank.place.host;
         let host = self.index.host(no)?;
         let given = self.give(no, host);
-        let own = self.own.entry(no);
+        let own = self.ranking.own.entry(no);
+        if own.taken == 0 {
+            self.took.push(no);
+        }
         own.taken += 1;
         own.of_service += 1;
-        let pool = &mut self.pools[pool_no];
-        pool.pass();
-        pool.ranked.push(Reverse(Rank {
-            of_service: own.of_service,
+        self.last = Some((pool, rank));
+        Some((host, given))
+    }
+
+    /// Ranks the host of the last placement anew.
+    fn leave_last(&mut self) {
+        let Some((pool, rank)) = self.last.take() else {
+            return;
+        };
+        self.pass(pool);
+        let again = Rank {
+            of_service: rank.of_service + 1,
             place: Place {
                 in_all: rank.place.in_all + 1,
                 ..rank.place
             },
             ..rank
-        }));
-        let bound = pool.bound();
-        self.tree.set_best(pool_no, bound, 1);
-        Some((host, no, given))
+        };
+        self.ranking.put(pool, again);
+        let bound = self.bound(pool);
+        self.ranking.tree.set_best(self.shape, pool, bound, 1);
     }
 
     fn give(&mut self, no: HostNo, host: &Host) -> Vec<GenericResource> {
@@ -264,15 +222,28 @@ impl<'a> Search<'a> {
         given
     }
 
-    /// How many tasks it has placed on each host, in no order.
-    pub(crate) fn into_taken(self) -> Vec<(HostNo, u64)> {
-        let taken = self.own.drain().filter(|(_, own)| own.taken > 0);
-        taken.map(|(host, own)| (host, own.taken)).collect()
+    /// How many tasks it has placed on each host.
+    pub(crate) fn into_taken(mut self) -> Vec<(HostNo, u32)> {
+        self.leave_last();
+        let own = &mut self.ranking.own;
+        let taken = self.took.iter();
+        taken
+            .map(|no| (*no, std::mem::take(&mut own.entry(*no).taken)))
+            .collect()
     }
 }
 
-fn times(asked: Resources, tasks: u64) -> Resources {
-    let tasks = i64::try_from(tasks).unwrap_or(i64::MAX);
+/// What a host is worth that the group has nothing to do with.
+fn plain(place: Place) -> Rank {
+    Rank {
+        keeps_failing: false,
+        of_service: 0,
+        place,
+    }
+}
+
+fn times(asked: Resources, tasks: u32) -> Resources {
+    let tasks = i64::from(tasks);
     Resources {
         nano_cpus: asked.nano_cpus * tasks,
         memory_bytes: asked.memory_bytes * tasks,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     pub(crate) keeps_failing: bool,
-    pub(crate) of_service: u64,
+    pub(crate) of_service: u32,
     pub(crate) place: Place,
 }
 
@@ -27,13 +27,17 @@ pub(crate) struct Shape {
     /// Pools of each leaf.
     pools_of: Vec<Vec<PoolNo>>,
     by_value: BTreeMap<(usize, String), usize>,
+    /// Positions of the preferred labels among those that tell classes apart, outer to inner.
+    pub(crate) labels: Vec<usize>,
     /// The class and the leaf of each pool.
     pub(crate) pools: Vec<(ClassNo, usize)>,
 }
 
 impl Shape {
-    /// The shape for these classes, each with its values of the preferred labels, outer to inner.
+    /// The shape for these classes, each with its values of the preferred labels, outer to inner; `labels` are the
+    /// positions of these.
     pub(crate) fn new<'a, V: Iterator<Item = &'a str>>(
+        labels: Vec<usize>,
         classes: impl Iterator<Item = (ClassNo, V)>,
     ) -> Shape {
         let mut shape = Shape {
@@ -41,6 +45,7 @@ impl Shape {
             children: vec![Vec::new()],
             pools_of: vec![Vec::new()],
             by_value: BTreeMap::new(),
+            labels,
             pools: Vec::new(),
         };
         for (class, values) in classes {
@@ -70,9 +75,9 @@ impl Shape {
     }
 }
 
-/// The tree of one group.
-pub(crate) struct Tree<'a> {
-    shape: &'a Shape,
+/// The tree of one group. Its functions all take the same shape.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tree {
     /// Active tasks of the service per branch, on whatever node of the branch.
     counts: Vec<u64>,
     /// Per branch the child to go to next, or in a leaf the pool.
@@ -81,40 +86,47 @@ pub(crate) struct Tree<'a> {
     bounds: Vec<Option<Rank>>,
 }
 
-impl<'a> Tree<'a> {
-    /// Nothing is counted; `bounds` are the best hosts of the pools.
-    pub(crate) fn new(shape: &'a Shape, bounds: Vec<Option<Rank>>) -> Tree<'a> {
-        Tree {
-            shape,
-            counts: vec![0; shape.parents.len()],
-            best: vec![None; shape.parents.len()],
-            bounds,
-        }
+impl Tree {
+    /// Begins with nothing counted and no hosts.
+    pub(crate) fn begin(&mut self, shape: &Shape) {
+        self.counts.clear();
+        self.counts.resize(shape.parents.len(), 0);
+        self.best.clear();
+        self.best.resize(shape.parents.len(), None);
+        self.bounds.clear();
     }
 
-    /// Counts tasks in the branches of these values, as far as there are any.
-    pub(crate) fn count<'v>(&mut self, values: impl Iterator<Item = &'v str>, tasks: u64) {
+    /// Counts tasks in the branches of these values, as far as there are any: `after` where there were `before`.
+    pub(crate) fn count<'v>(
+        &mut self,
+        shape: &Shape,
+        values: impl Iterator<Item = &'v str>,
+        before: u64,
+        after: u64,
+    ) {
         let mut at = ROOT;
         for value in values {
-            let Some(next) = self.shape.by_value.get(&(at, value.into())) else {
+            let Some(next) = shape.by_value.get(&(at, value.into())) else {
                 return;
             };
             at = *next;
-            self.counts[at] += tasks;
+            self.counts[at] = self.counts[at] + after - before;
         }
     }
 
-    /// Settles all ways, once counts and bounds are there.
-    pub(crate) fn settle(&mut self) {
+    /// Settles all ways, once counts are there; `bounds` are the best hosts of the pools.
+    pub(crate) fn settle(&mut self, shape: &Shape, bounds: impl Iterator<Item = Option<Rank>>) {
+        self.bounds.clear();
+        self.bounds.extend(bounds);
         for at in (0..self.best.len()).rev() {
-            self.choose(at);
+            self.choose(shape, at);
         }
     }
 
     /// The pool that may have the best host of all, and how good that is.
-    pub(crate) fn best(&self) -> Option<(PoolNo, Rank)> {
+    pub(crate) fn best(&self, shape: &Shape) -> Option<(PoolNo, Rank)> {
         let mut at = ROOT;
-        while !self.shape.children[at].is_empty() {
+        while !shape.children[at].is_empty() {
             at = self.best[at]?;
         }
         let pool = self.best[at]?;
@@ -122,38 +134,45 @@ impl<'a> Tree<'a> {
     }
 
     /// The best host of a pool is another one now, or none. `placed` tasks more are in its branches.
-    pub(crate) fn set_best(&mut self, pool: PoolNo, best: Option<Rank>, placed: u64) {
+    pub(crate) fn set_best(
+        &mut self,
+        shape: &Shape,
+        pool: PoolNo,
+        best: Option<Rank>,
+        placed: u64,
+    ) {
         self.bounds[pool] = best;
-        let mut at = Some(self.shape.pools[pool].1);
+        let mut at = Some(shape.pools[pool].1);
         while let Some(branch) = at {
-            self.counts[branch] += placed;
-            self.choose(branch);
-            at = self.shape.parents[branch];
+            // The root counts nothing: there is only one.
+            self.counts[branch] += if branch == ROOT { 0 } else { placed };
+            self.choose(shape, branch);
+            at = shape.parents[branch];
         }
     }
 
-    fn choose(&mut self, at: usize) {
-        let children = &self.shape.children[at];
+    fn choose(&mut self, shape: &Shape, at: usize) {
+        let children = &shape.children[at];
         self.best[at] = if children.is_empty() {
-            let pools = self.shape.pools_of[at].iter().copied();
+            let pools = shape.pools_of[at].iter().copied();
             let pools = pools.filter_map(|pool| Some((self.bounds[pool]?, pool)));
             pools.min().map(|(_, pool)| pool)
         } else {
             let usable = children.iter().filter(|child| self.best[**child].is_some());
-            usable.min_by(|a, b| self.compare(**a, **b)).copied()
+            usable.min_by(|a, b| self.compare(shape, **a, **b)).copied()
         };
     }
 
     /// Both have hosts, and are at the same depth.
-    fn compare(&self, a: usize, b: usize) -> Ordering {
+    fn compare(&self, shape: &Shape, a: usize, b: usize) -> Ordering {
         self.counts[a].cmp(&self.counts[b]).then_with(|| {
             let (Some(one), Some(other)) = (self.best[a], self.best[b]) else {
                 return Ordering::Equal;
             };
-            if self.shape.children[a].is_empty() {
+            if shape.children[a].is_empty() {
                 self.bounds[one].cmp(&self.bounds[other])
             } else {
-                self.compare(one, other)
+                self.compare(shape, one, other)
             }
         })
     }

@@ -1,4 +1,5 @@
 mod lab;
+mod many;
 mod placement;
 mod plain;
 mod preferences;

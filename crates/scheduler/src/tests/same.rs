@@ -284,10 +284,12 @@ proptest! {
     fn all_schedulers_decide_the_same(steps in prop::collection::vec((step(), any::<bool>()), 1..40)) {
         let mut lab = Lab::new("n0 mem=100 zone=a\nn1 mem=100 zone=b gpu=x\nn2 mem=60");
         let mut old = Scheduler::default();
+        let mut ranking = Scheduler::that_keeps_all_rankings();
         for (number, (step, applied)) in steps.iter().enumerate() {
             take(&mut lab, step, number);
             let expected = plain::decide(&lab.store, lab.now);
             prop_assert_eq!(&lab.decide_with(&mut old), &expected, "the one that remembers");
+            prop_assert_eq!(&lab.decide_with(&mut ranking), &expected, "the one that keeps all rankings");
             prop_assert_eq!(&lab.decide_with(&mut Scheduler::default()), &expected, "a new one");
             if *applied {
                 // It fails when a guard of the store refuses anything.
