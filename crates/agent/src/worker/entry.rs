@@ -18,10 +18,10 @@ const OOM_CAUSE: &str = "killed by the kernel: out of memory";
 
 /// What a task says while its health check has not succeeded.
 const CHECKING: &str = "starting: waiting for the health check to succeed";
-/// Reasons of a container that starts, from its failing probes, that the manager is told: each is a write in the Raft
-/// log. What follows them is only whether it got healthy. Enough for the first failure in the start period and, counted
-/// by doubling, for more than a hundred after it.
-const MAX_PROBE_REASONS: u32 = 8;
+/// Reasons of one state that may pass by themselves (failing probes, an action that is tried again) and that the manager
+/// is told: each is a write in the Raft log, and each may have other words. What follows them is only the next state.
+/// Enough for the first failing probe in the start period and, counted by doubling, for more than a hundred after it.
+const MAX_PASSING_REASONS: u32 = 8;
 /// Cause of the end of a task whose container got unhealthy. Docker's text.
 const UNHEALTHY_CAUSE: &str = "dockerexec: unhealthy container";
 /// Exit code of a container that was stopped for it and whose end was not seen.
@@ -82,8 +82,8 @@ pub(super) struct Entry {
     pub(super) container: Container,
     /// Its health check has failed too often: it is stopped, whatever the check says from now on.
     unhealthy: bool,
-    /// How many reasons from failing probes were told.
-    probe_reasons: u32,
+    /// How many reasons of the present state were told that may pass.
+    passing_reasons: u32,
     /// It waits for a secret or a config.
     pub(super) lacks_payload: bool,
     pub(super) busy: Option<Busy>,
@@ -102,7 +102,7 @@ impl Entry {
             status: TaskStatus::new(TaskState::Accepted, now, "accepted"),
             container: Container::None,
             unhealthy: false,
-            probe_reasons: 0,
+            passing_reasons: 0,
             lacks_payload: false,
             busy: None,
             retry_at: None,
@@ -119,7 +119,7 @@ impl Entry {
             status: record.status,
             container: Container::None,
             unhealthy: false,
-            probe_reasons: 0,
+            passing_reasons: 0,
             lacks_payload: false,
             busy: None,
             retry_at: None,
@@ -168,6 +168,7 @@ impl Entry {
         let container = self.status.container.take();
         self.status = TaskStatus::new(state, at, message);
         self.status.container = container;
+        self.passing_reasons = 0;
         self.told = Told::Due;
         // Starts and ends are durable before they are told; the rest can be found out again after a crash.
         self.unwritten |= state >= TaskState::Running;
@@ -329,11 +330,7 @@ impl Entry {
         }
         let starting = self.status.state == TaskState::Starting;
         match health {
-            Health::Starting(why) if starting && !why.is_empty() => {
-                if self.probe_reasons < MAX_PROBE_REASONS && self.reason(why) {
-                    self.probe_reasons += 1;
-                }
-            }
+            Health::Starting(why) if starting && !why.is_empty() => self.passing_reason(why),
             Health::Healthy if starting => {
                 let container = self.status.container.clone().unwrap_or_default();
                 self.running(container, now);
@@ -360,14 +357,20 @@ impl Entry {
         }
     }
 
-    /// Why it does not go on, or is about to end; gone with the next state. Whether that is news.
-    fn reason(&mut self, error: String) -> bool {
-        let news = self.status.error != error;
-        if news {
+    /// Why it does not go on, or is about to end; gone with the next state.
+    fn reason(&mut self, error: String) {
+        if self.status.error != error {
             self.status.error = error;
             self.told = Told::Due;
         }
-        news
+    }
+
+    /// Why it does not go on for now. It may be another reason at each try: only some are told.
+    fn passing_reason(&mut self, error: String) {
+        if self.passing_reasons < MAX_PASSING_REASONS && self.status.error != error {
+            self.passing_reasons += 1;
+            self.reason(error);
+        }
     }
 
     fn stopped(&mut self, now: Timestamp) {
@@ -407,7 +410,7 @@ impl Entry {
     fn try_again(&mut self, error: String, now: Timestamp) {
         self.retry_at = Some(now + ACTION_RETRY);
         if !self.status.state.is_terminal() {
-            self.reason(error);
+            self.passing_reason(error);
         }
     }
 

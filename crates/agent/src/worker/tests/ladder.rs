@@ -104,6 +104,26 @@ fn a_passing_failure_is_tried_again_and_shown() {
 }
 
 #[test]
+fn reasons_that_change_at_every_try_are_bounded() {
+    let mut b = Bench::new();
+    b.complete(5, "+a");
+    b.acknowledge_all();
+    let mut told = 0;
+    for number in 0..100 {
+        let why = format!("disk busy: file {number}");
+        let said = b.did("a", Outcome::PrepareFailed(fails(&why, false)));
+        told += usize::from(said.contains("report"));
+        b.acknowledge_all();
+        b.wait(Duration::from_secs(1));
+    }
+    assert_eq!(told, 8);
+    // Another state, other reasons.
+    b.did("a", Outcome::Prepared);
+    let said = b.did("a", Outcome::StartFailed(fails("busy", false)));
+    assert!(said.contains("a:starting(busy)"), "{said}");
+}
+
+#[test]
 fn a_bad_end_is_a_failure_with_dockers_words() {
     let cases = [
         (3, false, "", "task: non-zero exit (3)"),
