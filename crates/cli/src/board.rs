@@ -22,7 +22,7 @@ impl Board {
             Some((_, old)) => text.clone_into(old),
             None => self.lines.push((id.to_owned(), text.to_owned())),
         }
-        if console.terminal {
+        if console.redraws {
             return self.draw(console);
         }
         // Blank lines only hold a place on a terminal.
@@ -98,10 +98,10 @@ pub(crate) mod tests {
         }
     }
 
-    fn play(terminal: bool) -> String {
+    fn play(redraws: bool) -> String {
         let out = Shared::default();
         let mut console = Console::new(out.clone(), io::sink());
-        console.terminal = terminal;
+        console.redraws = redraws;
         let mut board = Board::default();
         for (id, text) in [
             ("all", "0 of 2"),

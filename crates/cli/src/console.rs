@@ -1,23 +1,35 @@
 //! Where a command reads and writes.
 
 use crate::error::Result;
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
+use std::rc::Rc;
+
+/// Says something to whoever waits.
+pub type Tell = Box<dyn Fn(&str)>;
 
 /// Where results and words about them go.
 pub struct Console {
     out: Box<dyn Write + Send>,
-    err: Box<dyn Write + Send>,
-    /// Whether the results go to a terminal, so that they may be drawn over.
+    err: Rc<RefCell<Box<dyn Write + Send>>>,
+    /// Whether the results go to a terminal.
     pub terminal: bool,
+    /// Whether that terminal can move its cursor, so that lines may be drawn over.
+    pub redraws: bool,
+    /// Whether the words about the results go to a terminal, so that somebody reads them at once.
+    pub words_to_terminal: bool,
 }
 
 impl Console {
     /// The process's own output.
     pub fn standard() -> Self {
+        let terminal = io::stdout().is_terminal();
         Console {
             out: Box::new(io::stdout()),
-            err: Box::new(io::stderr()),
-            terminal: io::stdout().is_terminal(),
+            err: Rc::new(RefCell::new(Box::new(io::stderr()))),
+            terminal,
+            redraws: terminal && moves_cursor(std::env::var("TERM").ok().as_deref()),
+            words_to_terminal: io::stderr().is_terminal(),
         }
     }
 
@@ -25,8 +37,10 @@ impl Console {
     pub fn new(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> Self {
         Console {
             out: Box::new(out),
-            err: Box::new(err),
+            err: Rc::new(RefCell::new(Box::new(err))),
             terminal: false,
+            redraws: false,
+            words_to_terminal: false,
         }
     }
 
@@ -46,14 +60,50 @@ impl Console {
 
     /// Bytes for the error output: the standard error of a container.
     pub fn write_err(&mut self, bytes: &[u8]) -> Result<()> {
-        self.err.write_all(bytes)?;
-        self.err.flush()?;
+        let mut err = self.err.borrow_mut();
+        err.write_all(bytes)?;
+        err.flush()?;
         Ok(())
     }
 
     /// Words about the results. When even they cannot be written there is nobody left to tell.
     pub fn complain(&mut self, text: impl AsRef<str>) {
-        let _ = writeln!(self.err, "{}", text.as_ref());
-        let _ = self.err.flush();
+        say(&self.err, text.as_ref());
+    }
+
+    /// Says what goes on while somebody waits. Only people want to know, so that it is written to a terminal or nowhere.
+    pub fn notice(&mut self, text: &str) {
+        if let Some(tell) = self.notices() {
+            tell(text);
+        }
+    }
+
+    /// As [`Console::notice`], for those who wait without a console; none when nobody reads it.
+    pub fn notices(&self) -> Option<Tell> {
+        let err = Rc::clone(&self.err);
+        self.words_to_terminal
+            .then(|| Box::new(move |text: &str| say(&err, text)) as Tell)
+    }
+}
+
+fn say(err: &RefCell<Box<dyn Write + Send>>, text: &str) {
+    let mut err = err.borrow_mut();
+    let _ = writeln!(err, "{text}");
+    let _ = err.flush();
+}
+
+/// What `TERM` says; `dumb` is the name of those that only write lines.
+fn moves_cursor(term: Option<&str>) -> bool {
+    term != Some("dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dumb_terminals_are_not_drawn_over() {
+        assert!(moves_cursor(Some("xterm-256color")) && moves_cursor(None));
+        assert!(!moves_cursor(Some("dumb")));
     }
 }

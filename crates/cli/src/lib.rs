@@ -308,6 +308,7 @@ pub fn run_in(matches: &ArgMatches, environment: &Environment, mut console: Cons
         console,
         config: environment.config.clone(),
     };
+    session.client.tell_when_slow(session.console.notices());
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -389,12 +390,11 @@ pub fn usage_error(err: &clap::Error) -> i32 {
     let _ = err.print();
     match err.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-        _ => FAILURE,
         _ if is_bad_flag(err) => BAD_FLAG,
+        _ => FAILURE,
     }
 }
 
-/// What is wrong with the value of a flag, in the words that scripts for Docker look for.
 /// Whether it is a flag that nobody knows, or one without its value. A value that is none of a few words is none of these:
 /// there Docker's daemon refuses, and its client exits as after any refusal.
 fn is_bad_flag(err: &clap::Error) -> bool {
@@ -410,6 +410,7 @@ fn is_bad_flag(err: &clap::Error) -> bool {
     }
 }
 
+/// What is wrong with the value of a flag, in the words that scripts for Docker look for.
 fn bad_value(err: &clap::Error) -> Option<String> {
     if err.kind() != ErrorKind::ValueValidation {
         return None;

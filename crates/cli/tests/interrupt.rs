@@ -23,8 +23,9 @@ impl Write for Output {
     }
 }
 
-#[test]
-fn a_wait_is_left_with_a_word_on_how_to_look_again() {
+/// Runs a command whose waits see no task, and interrupts it when it has looked some times. Its code, its output and what it
+/// wrote.
+fn interrupted(words: &[&str], tasks: &'static str) -> (i32, String, Vec<String>) {
     let mut looks = 0;
     let daemon = start("interrupt", move |request| {
         let path = request.path.as_str();
@@ -40,7 +41,7 @@ fn a_wait_is_left_with_a_word_on_how_to_look_again() {
                     let pid = std::process::id().to_string();
                     Command::new("kill").args(["-INT", &pid]).status().unwrap();
                 }
-                json("[]")
+                json(tasks)
             }
             () => json("[]"),
         }
@@ -49,7 +50,7 @@ fn a_wait_is_left_with_a_word_on_how_to_look_again() {
         starling_host: Some(daemon.socket.to_str().unwrap().to_owned()),
         ..Environment::default()
     };
-    let words = ["starling", "service", "scale", "web=1", "db=1"];
+    let words = std::iter::once(&"starling").chain(words);
     let matches = cli::command().try_get_matches_from(words).unwrap();
     let out = Output::default();
     let code = cli::run_in(
@@ -58,9 +59,32 @@ fn a_wait_is_left_with_a_word_on_how_to_look_again() {
         Console::new(out.clone(), out.clone()),
     );
     let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(code, 0, "{text}");
+    let asked = daemon.asked().into_iter();
+    let written = asked.filter(|asked| asked.starts_with("POST")).collect();
+    (code, text, written)
+}
+
+const END: &str =
+    "Operation continuing in background.\nUse `starling service ps web` to check progress.\n";
+
+/// One test, since the signal goes to the whole process.
+#[test]
+fn a_wait_is_left_with_a_word_on_how_to_look_again() {
+    let (code, text, written) = interrupted(&["service", "scale", "web=1", "db=1"], "[]");
+    assert_eq!((code, written.len()), (0, 2), "{text}");
     // One signal ends all waits of the command.
-    let end =
-        "Operation continuing in background.\nUse `starling service ps web` to check progress.\n";
-    assert!(text.ends_with(end), "{text}");
+    assert!(text.ends_with(END), "{text}");
+
+    const RUNNING: &str = r#"[{"ID":"t1","Status":{"State":"running"}}]"#;
+    let (code, text, written) = interrupted(&["service", "stop", "web", "db"], RUNNING);
+    assert_eq!((code, written.len()), (0, 2), "{text}");
+    assert!(
+        text.starts_with("web\ndb\nstopping: 1 tasks left\n"),
+        "{text}"
+    );
+    assert!(text.ends_with(END), "{text}");
+
+    let (code, text, written) = interrupted(&["service", "restart", "web", "worker"], "[]");
+    assert_eq!((code, written.len()), (0, 2), "{text}");
+    assert!(text.ends_with(END), "{text}");
 }

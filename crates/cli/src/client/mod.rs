@@ -2,12 +2,14 @@
 
 mod frames;
 mod host;
+mod slow;
 mod url;
 
 pub use frames::{Frame, FrameDecoder, Stream};
 pub use host::{Environment, Host};
 pub use url::escape;
 
+use crate::console::Tell;
 use crate::error::{Error, Result};
 use api_types::{API_VERSION, ErrorResponse};
 use bytes::Bytes;
@@ -20,6 +22,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use slow::Slow;
 use std::cell::RefCell;
 use std::io;
 use tokio::net::UnixStream;
@@ -44,6 +47,7 @@ pub struct Client {
     fixed_version: Option<String>,
     idle: RefCell<Option<SendRequest<Body>>>,
     registry_auth: RefCell<Option<HeaderValue>>,
+    slow: Slow,
 }
 
 impl Client {
@@ -55,7 +59,13 @@ impl Client {
             fixed_version,
             idle: RefCell::new(None),
             registry_auth: RefCell::new(None),
+            slow: Slow::default(),
         }
+    }
+
+    /// Says with `tell` what the daemon does when a plain request takes long; none for silence.
+    pub fn tell_when_slow(&self, tell: Option<Tell>) {
+        self.slow.set(tell);
     }
 
     /// Sends these credentials, the value of `X-Registry-Auth`, with every request from now on for which the daemon may ask a
@@ -226,11 +236,14 @@ impl Client {
                 HeaderValue::from_static("application/json"),
             );
         }
-        let response = self.send(request).await?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
-        self.drain(response).await
+        let exchange = async {
+            let response = self.send(request).await?;
+            if !response.status().is_success() {
+                return Err(refusal(response).await);
+            }
+            self.drain(response).await
+        };
+        self.slow.watch(slow::what(path, query), exchange).await
     }
 
     async fn uri(&self, path: &str, query: Query<'_>) -> Result<String> {

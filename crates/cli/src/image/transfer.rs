@@ -245,7 +245,7 @@ fn show(session: &mut Session, board: &mut Board, line: &[u8], quiet: bool) -> R
         return session.console.line(&message.status);
     }
     let detail = message.progress_detail.unwrap_or_default();
-    let text = match (session.console.terminal, detail.total) {
+    let text = match (session.console.redraws, detail.total) {
         (true, total) if total > 0 => {
             let done = bar(
                 detail.current.unsigned_abs(),

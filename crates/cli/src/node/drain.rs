@@ -8,17 +8,22 @@ use crate::resolver::Resolver;
 use crate::service::ended;
 use crate::session::Session;
 use crate::table::ellipsis;
+use crate::tasks::{slot, slot_name};
 use crate::wait::poll;
 use api_types::Filters;
 use api_types::starling::Drain;
 use api_types::swarm::Node;
 use api_types::task::Task;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// More tasks than this are only counted, not shown.
 const MAX_LINES: usize = 20;
 /// Longer reasons are cut, so that they stay on a line.
 const REASON_WIDTH: usize = 60;
+/// What a successor is to be: it is made ready first when it starts before its predecessor stops, and one of a job is to
+/// be complete.
+const WANTED: &[&str] = &["accepted", "ready", "running", "complete"];
 
 impl DrainArgs {
     /// How the tasks leave; none is Docker's way, all at once.
@@ -68,6 +73,8 @@ async fn wait(
     let begun = Instant::now();
     let mut board = Board::default();
     let mut resolver = Resolver::new(false);
+    // Tasks that have a line of their own.
+    let mut shown: BTreeSet<String> = BTreeSet::new();
     let end = poll(session, async |session: &mut Session| {
         let mut left = Vec::new();
         for (name, node) in nodes {
@@ -80,11 +87,21 @@ async fn wait(
             left.extend(here);
         }
         if left.is_empty() {
+            for gone in &shown {
+                board.set(&mut session.console, gone, "left")?;
+            }
             return Ok(Some(Ok(())));
         }
         let waiting = waiting(session, &mut resolver, &left).await?;
+        for gone in shown
+            .iter()
+            .filter(|id| !waiting.iter().any(|(there, _)| there == *id))
+        {
+            board.set(&mut session.console, gone, "left")?;
+        }
         for (id, text) in waiting.iter().take(MAX_LINES) {
             board.set(&mut session.console, id, text)?;
+            shown.insert(id.clone());
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
             return Ok(Some(Err(too_late(left.len(), &waiting))));
@@ -137,30 +154,30 @@ async fn waiting(
     for task in left.iter().filter(|task| !task.service_id.is_empty()) {
         filters.add("service", &task.service_id);
     }
-    filters.add("desired-state", "running");
-    filters.add("desired-state", "accepted");
+    for wanted in WANTED {
+        filters.add("desired-state", *wanted);
+    }
     let wanted: Vec<Task> = session
         .client
         .get("/tasks", &[("filters", &filters.to_json())])
         .await?;
     let mut lines = Vec::new();
     for task in left {
-        let service = resolver.service(session, &task.service_id).await?;
-        let id = match task.slot {
-            0 => service,
-            slot => format!("{service}.{slot}"),
-        };
-        lines.push((id, reason(task, &wanted)));
+        let name = slot_name(session, resolver, task).await?;
+        let moves = slot(session, resolver, task).await?.is_some();
+        lines.push((name, reason(task, moves, &wanted)));
     }
     Ok(lines)
 }
 
-fn reason(task: &Task, wanted: &[Task]) -> String {
-    let successor = wanted.iter().find(|other| {
+/// What a task waits for. One whose slot is its node (`moves` is false) ends with the node's part in the service: nobody
+/// takes its place elsewhere.
+fn reason(task: &Task, moves: bool, wanted: &[Task]) -> String {
+    let successor = wanted.iter().filter(|_| moves).find(|other| {
         other.id != task.id
             && other.service_id == task.service_id
             && other.slot == task.slot
-            && task.slot != 0
+            && other.job_iteration == task.job_iteration
             && other.node_id != task.node_id
     });
     match successor {
@@ -171,7 +188,10 @@ fn reason(task: &Task, wanted: &[Task]) -> String {
         Some(other) if other.status.state != "running" => {
             format!("its successor is {}", other.status.state)
         }
-        _ if ended(&task.desired_state) => format!("stopping ({})", task.status.state),
+        // A task of a job is to be complete for as long as it runs.
+        _ if task.desired_state != "complete" && ended(&task.desired_state) => {
+            format!("stopping ({})", task.status.state)
+        }
         _ => "waiting for its turn".to_owned(),
     }
 }
@@ -197,7 +217,8 @@ mod tests {
     #[test]
     fn what_a_task_waits_for() {
         let old = task("a", "w1", "running", "running", "");
-        let check = |successor: &[Task], text: &str| assert_eq!(reason(&old, successor), text);
+        let check =
+            |successor: &[Task], text: &str| assert_eq!(reason(&old, true, successor), text);
         check(&[], "waiting for its turn");
         check(
             &[task("b", "w2", "running", "starting", "")],
@@ -209,9 +230,29 @@ mod tests {
         );
         let stopping = task("a", "w1", "shutdown", "running", "");
         assert_eq!(
-            reason(&stopping, &[task("b", "w2", "running", "running", "")]),
+            reason(
+                &stopping,
+                true,
+                &[task("b", "w2", "running", "running", "")]
+            ),
             "stopping (running)"
         );
+    }
+
+    #[test]
+    fn tasks_of_jobs_and_of_global_services() {
+        let of_job = |id: &str, node: &str| Task {
+            slot: 0,
+            ..task(id, node, "complete", "preparing", "")
+        };
+        let (old, new) = (of_job("a", "w1"), of_job("b", "w2"));
+        // The first slot of a job is 0 in the API.
+        assert_eq!(
+            reason(&old, true, std::slice::from_ref(&new)),
+            "its successor is preparing"
+        );
+        // Of a global service the task on another node is that node's own.
+        assert_eq!(reason(&old, false, &[new]), "waiting for its turn");
     }
 
     #[test]

@@ -14,11 +14,12 @@ use api_types::starling::{
 };
 use api_types::task::Task;
 use clap::Args;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Flags of `service restart`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(
+    override_usage = "starling service restart [OPTIONS] SERVICE...\n       starling service restart [OPTIONS] --task TASK",
     after_help = "Examples:\n  starling service restart web                 every task, as the update configuration says\n  starling service restart --task 9x2m4c7k1q   only this one"
 )]
 pub struct RestartArgs {
@@ -86,83 +87,66 @@ pub(super) async fn restart(session: &mut Session, args: &RestartArgs) -> Result
         targets.entry(task.service_id).or_default().push(task.id);
     }
     let names: Vec<String> = targets.keys().cloned().collect();
-    each(
-        session,
-        &names,
-        async |session: &mut Session, name: &str| {
-            let tasks = targets.get(name).cloned().unwrap_or_default();
-            let path = object("/services", name, "/restart")?;
-            let request = RestartRequest {
-                tasks: tasks.clone(),
-            };
-            session.client.post(&path, &[], Some(&request)).await?;
-            let done = if tasks.is_empty() {
-                vec![name.to_owned()]
-            } else {
-                tasks.clone()
-            };
-            for name in done {
-                session.console.line(name)?;
-            }
-            if args.wait.stays() {
-                progress::wait(session, Wait::new(name, args.wait.quiet).replacing(tasks)).await?;
-            }
-            Ok(())
-        },
-    )
-    .await
+    let write = async |session: &mut Session, name: &str| {
+        let tasks = targets.get(name).cloned().unwrap_or_default();
+        let path = object("/services", name, "/restart")?;
+        let request = RestartRequest {
+            tasks: tasks.clone(),
+        };
+        session.client.post(&path, &[], Some(&request)).await?;
+        let done = if tasks.is_empty() {
+            vec![name.to_owned()]
+        } else {
+            tasks.clone()
+        };
+        for name in done {
+            session.console.line(name)?;
+        }
+        Ok(Some(Wait::new(name, args.wait.quiet).replacing(tasks)))
+    };
+    each(session, &names, &args.wait, write, progress::wait).await
 }
 
 /// Ends all tasks of services; the cluster remembers how many there were.
 pub(super) async fn stop(session: &mut Session, args: &RunArgs) -> Result<()> {
-    each(
-        session,
-        &args.services,
-        async |session: &mut Session, name: &str| {
-            let mut service = update::read(session, name).await?;
-            if stopped(&service).is_some() {
-                return session.console.line(format!("{name} is stopped already"));
-            }
-            let replicas = match &mut service.spec.mode.replicated {
-                Some(replicated) => replicated.replicas.replace(0).unwrap_or(1),
-                None => 0,
-            };
-            service.spec.starling.get_or_insert_default().stopped =
-                Change::Set(Stopped { replicas });
-            update::write(session, &service, &[("registryAuthFrom", "spec")]).await?;
-            session.console.line(name)?;
-            if args.wait.stays() {
-                progress::wait_until_gone(session, &service.id, name, args.wait.quiet).await?;
-            }
-            Ok(())
-        },
-    )
-    .await
+    let write = async |session: &mut Session, name: &str| {
+        let mut service = update::read(session, name).await?;
+        if stopped(&service).is_some() {
+            session.console.line(format!("{name} is stopped already"))?;
+            return Ok(None);
+        }
+        let replicas = match &mut service.spec.mode.replicated {
+            Some(replicated) => replicated.replicas.replace(0).unwrap_or(1),
+            None => 0,
+        };
+        service.spec.starling.get_or_insert_default().stopped = Change::Set(Stopped { replicas });
+        update::write(session, &service, &[("registryAuthFrom", "spec")]).await?;
+        session.console.line(name)?;
+        Ok(Some((service.id, name.to_owned())))
+    };
+    let wait = async |session: &mut Session, (id, name): (String, String)| {
+        progress::wait_until_gone(session, &id, &name, args.wait.quiet).await
+    };
+    each(session, &args.services, &args.wait, write, wait).await
 }
 
 /// Runs stopped services again, as many tasks as there were.
 pub(super) async fn start(session: &mut Session, args: &RunArgs) -> Result<()> {
-    each(
-        session,
-        &args.services,
-        async |session: &mut Session, name: &str| {
-            let mut service = update::read(session, name).await?;
-            let Some(before) = stopped(&service) else {
-                return session.console.line(format!("{name} is not stopped"));
-            };
-            if let Some(replicated) = &mut service.spec.mode.replicated {
-                replicated.replicas = Some(before);
-            }
-            service.spec.starling.get_or_insert_default().stopped = Change::Clear;
-            update::write(session, &service, &[("registryAuthFrom", "spec")]).await?;
-            session.console.line(name)?;
-            if args.wait.stays() {
-                progress::wait(session, Wait::new(name, args.wait.quiet)).await?;
-            }
-            Ok(())
-        },
-    )
-    .await
+    let write = async |session: &mut Session, name: &str| {
+        let mut service = update::read(session, name).await?;
+        let Some(before) = stopped(&service) else {
+            session.console.line(format!("{name} is not stopped"))?;
+            return Ok(None);
+        };
+        if let Some(replicated) = &mut service.spec.mode.replicated {
+            replicated.replicas = Some(before);
+        }
+        service.spec.starling.get_or_insert_default().stopped = Change::Clear;
+        update::write(session, &service, &[("registryAuthFrom", "spec")]).await?;
+        session.console.line(name)?;
+        Ok(Some(Wait::new(name, args.wait.quiet)))
+    };
+    each(session, &args.services, &args.wait, write, progress::wait).await
 }
 
 /// How many replicas a stopped service had.
@@ -192,18 +176,18 @@ pub(super) async fn rebalance(session: &mut Session, args: &RebalanceArgs) -> Re
     if args.dry_run {
         return session.console.line("Nothing was moved.");
     }
-    if !args.wait.stays() {
-        return Ok(());
-    }
     let mut leaving: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for one in &answer.moves {
         let of_service = leaving.entry(&one.service_name).or_default();
         of_service.push(one.task_id.clone());
     }
-    for (name, tasks) in leaving {
-        progress::wait(session, Wait::new(name, args.wait.quiet).replacing(tasks)).await?;
-    }
-    Ok(())
+    let names: Vec<String> = leaving.keys().map(|name| (*name).to_owned()).collect();
+    // All of them move already, so that there is nothing more to write.
+    let moving = async |_: &mut Session, name: &str| {
+        let tasks = leaving.remove(name).unwrap_or_default();
+        Ok(Some(Wait::new(name, args.wait.quiet).replacing(tasks)))
+    };
+    each(session, &names, &args.wait, moving, progress::wait).await
 }
 
 async fn moves(session: &Session, moves: &[Move]) -> Result<String> {
@@ -222,20 +206,48 @@ async fn moves(session: &Session, moves: &[Move]) -> Result<String> {
     Ok(align(&text))
 }
 
-/// One after the other; what goes wrong with one does not keep the others from being done.
-async fn each(
+/// Writes all, and only then waits for them one after the other: an interrupted wait must not leave the others untouched.
+/// What goes wrong with one does not keep the others from being done.
+async fn each<T>(
     session: &mut Session,
     names: &[String],
-    mut act: impl AsyncFnMut(&mut Session, &str) -> Result<()>,
+    flags: &WaitFlags,
+    mut write: impl AsyncFnMut(&mut Session, &str) -> Result<Option<T>>,
+    mut wait: impl AsyncFnMut(&mut Session, T) -> Result<()>,
 ) -> Result<()> {
-    session
-        .each(
-            names,
-            async |session: &mut Session, name: &str| match act(session, name).await {
-                Ok(()) => Ok(String::new()),
-                Err(Error::Failed(why)) => Err(Error::Failed(format!("{name}: {why}"))),
-                Err(err) => Err(err),
-            },
-        )
-        .await
+    let (mut written, mut waits) = (Vec::new(), VecDeque::new());
+    let said = session
+        .each(names, async |session: &mut Session, name: &str| {
+            if let Some(what) = write(session, name).await.map_err(of(name))? {
+                written.push(name.to_owned());
+                waits.push_back(what);
+            }
+            Ok(String::new())
+        })
+        .await;
+    if !flags.stays()
+        || said
+            .as_ref()
+            .is_err_and(|err| !matches!(err, Error::Silent))
+    {
+        return said;
+    }
+    let waited = session
+        .each(&written, async |session: &mut Session, name: &str| {
+            if let Some(what) = waits.pop_front() {
+                wait(session, what).await.map_err(of(name))?;
+            }
+            Ok(String::new())
+        })
+        .await;
+    // What could not be written is no less a failure when the user leaves the wait for the rest.
+    said.and(waited)
+}
+
+/// Says which service it was.
+fn of(name: &str) -> impl Fn(Error) -> Error {
+    move |err| match err {
+        Error::Failed(why) => Error::Failed(format!("{name}: {why}")),
+        err => err,
+    }
 }

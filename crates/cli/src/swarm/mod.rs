@@ -113,13 +113,13 @@ pub struct SpecFlags {
     /// Time for which certificates of nodes are valid (default 2160h)
     #[arg(long, value_name = "DURATION", value_parser = parse_positive_duration)]
     pub cert_expiry: Option<i64>,
-    /// Time between signs of life of hosts (default 5s)
+    /// Kept for Docker's clients, without effect: hosts show signs of life twice a second
     #[arg(long, value_name = "DURATION", value_parser = parse_positive_duration)]
     pub dispatcher_heartbeat: Option<i64>,
     /// Certificate authorities outside of the cluster, as protocol=cfssl,url=...
     #[arg(long, value_name = "CA", value_parser = external_ca)]
     pub external_ca: Vec<ExternalCa>,
-    /// Older snapshots of the log that are kept (default 0)
+    /// Kept for Docker's clients, without effect: a host has its newest snapshot of the log and no older ones
     #[arg(long, value_name = "N")]
     pub max_snapshots: Option<u64>,
     /// Entries of the log between snapshots (default 10000)
@@ -271,10 +271,8 @@ pub async fn run(session: &mut Session, command: &SwarmCommand) -> Result<()> {
         SwarmCommand::Update(args) => update(session, args).await,
         SwarmCommand::Leave(args) => {
             let query: &[(&str, &str)] = if args.force { &[("force", "1")] } else { &[] };
-            session
-                .client
-                .post("/swarm/leave", query, None::<&()>)
-                .await?;
+            let leave = session.client.post("/swarm/leave", query, None::<&()>);
+            unless_left(leave, "leaving").await?;
             session.console.line("Node left the swarm.")
         }
     }
@@ -368,10 +366,8 @@ async fn join(session: &mut Session, args: &JoinArgs) -> Result<()> {
         join_token: args.token.clone(),
         availability: args.availability.clone().unwrap_or_default(),
     };
-    session
-        .client
-        .post("/swarm/join", &[], Some(&request))
-        .await?;
+    let join = session.client.post("/swarm/join", &[], Some(&request));
+    unless_left(join, "joining").await?;
     let info: Info = session.client.get("/info", &[]).await?;
     session.console.line(format!(
         "This node joined a swarm as a {}.",
@@ -381,6 +377,17 @@ async fn join(session: &mut Session, args: &JoinArgs) -> Result<()> {
             "worker"
         }
     ))
+}
+
+/// What the daemon begins it ends, whether somebody waits for it or not; so whoever leaves has to know that it goes on. How it
+/// ends is open, so that this is no success.
+async fn unless_left<T>(work: impl Future<Output = Result<T>>, doing: &str) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(Error::Failed(format!(
+            "interrupted: the daemon goes on {doing}, 'starling info' shows how far it is"
+        ))),
+    }
 }
 
 async fn write(session: &Session, swarm: &Swarm, rotate: Option<&str>) -> Result<()> {

@@ -5,6 +5,7 @@ mod daemon;
 mod nodes;
 mod services;
 mod slots;
+mod waits;
 
 use cli::client::Environment;
 use cli::console::Console;

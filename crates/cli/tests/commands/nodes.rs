@@ -28,7 +28,7 @@ fn a_drain_waits_until_the_tasks_are_gone() {
     ok(&ran);
     assert_eq!(
         ran.out,
-        "w1\nw1: 1 tasks left\nweb.2: its successor is pending: no suitable node\nw1: drained\n"
+        "w1\nw1: 1 tasks left\nweb.2: its successor is pending: no suitable node\nw1: drained\nweb.2: left\n"
     );
     assert_eq!(daemon.asked()[1], "POST /nodes/n1/update?version=9");
     assert_eq!(

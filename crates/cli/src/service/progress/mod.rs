@@ -2,6 +2,7 @@
 
 mod given_up;
 mod modes;
+mod nowhere;
 
 use super::running::stopped;
 use crate::board::Board;
@@ -17,6 +18,10 @@ use std::time::{Duration, Instant};
 
 /// How long tasks must stay up when the spec does not say it.
 const DEFAULT_MONITOR: Duration = Duration::from_secs(5);
+
+/// How long a global service or job may be without tasks before we ask whether it will get any. The orchestrator needs some
+/// milliseconds to make them, and a few seconds when the leader changes.
+const NO_TASK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The states of a task in the order in which it goes through them.
 const LADDER: &[&str] = &[
@@ -98,7 +103,12 @@ pub(super) async fn wait(session: &mut Session, wait: Wait) -> Result<()> {
     let mut watch = Watch::new(wait);
     let end = poll(session, async |session: &mut Session| {
         let look = look(session, &watch.wait.name).await?;
-        watch.judge(session, &look)
+        let end = watch.judge(session, &look)?;
+        if end.is_none() && watch.lacks_tasks() {
+            let why = nowhere::reason(session, &look.service).await?;
+            return Ok(why.map(failed));
+        }
+        Ok(end)
     });
     match end.await? {
         Some(end) => end,
@@ -170,6 +180,8 @@ struct Watch {
     started: bool,
     /// The task that the last look found to be given up.
     given_up: Option<String>,
+    /// Since when there is no task at all, in a mode in which the nodes decide how many there are.
+    no_task_since: Option<Instant>,
 }
 
 /// How a wait ended; none when it goes on.
@@ -188,7 +200,14 @@ impl Watch {
             job_nodes: None,
             started: false,
             given_up: None,
+            no_task_since: None,
         }
+    }
+
+    /// Whether it is time to ask why there are no tasks; asked again only after the same time.
+    fn lacks_tasks(&mut self) -> bool {
+        let due = |since: &mut Instant| since.elapsed() >= NO_TASK_PATIENCE;
+        self.no_task_since.take_if(due).is_some()
     }
 
     /// Decides what a look means.
@@ -227,7 +246,7 @@ impl Watch {
         if let Some(task) = &look.given_up
             && before.as_ref() == Some(&task.id)
         {
-            return Ok(Some(failed(given_up::reason(&look.service, task))));
+            return Ok(Some(failed(self.lost(&look.service, task))));
         }
         self.remember(session, monitor)?;
         Ok(None)
@@ -276,6 +295,15 @@ impl Watch {
         )))
     }
 
+    /// Why a service does not become what was asked for, which may have been given up before.
+    fn lost(&self, service: &Service, task: &Task) -> String {
+        let why = given_up::reason(service, task);
+        match self.rolled_back.as_ref().filter(|_| !self.wait.rollback) {
+            Some(before) => format!("service update rolled back: {before}; {why}"),
+            None => why,
+        }
+    }
+
     fn remember(&mut self, session: &mut Session, monitor: Duration) -> Result<()> {
         if self.converged {
             let since = self.converged_at.get_or_insert_with(Instant::now).elapsed();
@@ -303,8 +331,12 @@ fn failed(why: String) -> Result<()> {
     Err(Error::Failed(why))
 }
 
-/// How long tasks must stay up.
+/// How long tasks must stay up; no time when there are none.
 fn monitor(service: &Service) -> Duration {
+    let mode = &service.spec.mode;
+    if mode.replicated.as_ref().and_then(|mode| mode.replicas) == Some(0) {
+        return Duration::ZERO;
+    }
     let config = service.spec.update_config.as_ref();
     config
         .map(|config| config.monitor)

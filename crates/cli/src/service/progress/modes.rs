@@ -8,6 +8,7 @@ use crate::table::{ellipsis, short_id};
 use api_types::service::ReplicatedJob;
 use api_types::task::Task;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// More tasks than this are only counted, not shown.
 const MAX_BARS: u64 = 20;
@@ -82,10 +83,11 @@ impl Watch {
     fn update_global(&mut self, session: &mut Session, look: &Look) -> Result<bool> {
         let tasks = favourites(&self.counted(look), |task| task.node_id.clone(), |_| true);
         if tasks.is_empty() && !self.started {
-            // Either there are no tasks yet, or no node fits. We cannot tell.
+            self.no_task_since.get_or_insert_with(Instant::now);
             self.show(session, "overall progress", "waiting for new tasks")?;
             return Ok(false);
         }
+        self.no_task_since = None;
         let count = tasks.len() as u64;
         if !self.started {
             self.started = true;
@@ -139,9 +141,11 @@ impl Watch {
     fn update_global_job(&mut self, session: &mut Session, look: &Look) -> Result<bool> {
         let mut tasks = favourites_of_job(look, |task| task.node_id.clone());
         if self.job_nodes.is_none() && tasks.is_empty() && !look.active.is_empty() {
+            self.no_task_since.get_or_insert_with(Instant::now);
             self.show(session, "job progress", "waiting for tasks")?;
             return Ok(false);
         }
+        self.no_task_since = None;
         let nodes: &BTreeSet<String> = self
             .job_nodes
             .get_or_insert_with(|| tasks.keys().cloned().collect());
@@ -162,7 +166,7 @@ impl Watch {
     fn job(&mut self, session: &mut Session, complete: u64, total: u64) -> Result<()> {
         let width = total.to_string().len();
         let text = format!("{complete:>width$} out of {total} complete");
-        let text = if session.console.terminal {
+        let text = if session.console.redraws {
             format!("{text} {}", bar(complete, total, BAR_WIDTH))
         } else {
             text
@@ -196,7 +200,7 @@ impl Watch {
             return Ok(());
         }
         let state = format!("{:<STATE_WIDTH$}", task.status.state);
-        let text = if session.console.terminal {
+        let text = if session.console.redraws {
             format!("{state} {}", bar(reached as u64, last as u64, BAR_WIDTH))
         } else {
             state

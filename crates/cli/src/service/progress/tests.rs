@@ -3,7 +3,9 @@ use super::*;
 use crate::board::tests::Shared;
 use crate::client::{Client, Host};
 use crate::console::Console;
-use api_types::service::{ReplicatedService, UpdateConfig, UpdateStatus};
+use api_types::service::{
+    GlobalService, ReplicatedService, ServiceMode, UpdateConfig, UpdateStatus,
+};
 use api_types::task::TaskStatus;
 
 fn task(slot: i64, desired: &str, state: &str, err: &str) -> Task {
@@ -43,13 +45,17 @@ fn seen(replicas: u64, tasks: Vec<Task>, update: Option<(&str, &str)>) -> Look {
     }
 }
 
-fn play(looks: &[Look]) -> (String, Option<Result<()>>) {
-    let out = Shared::default();
-    let mut session = Session {
+fn session(out: &Shared) -> Session {
+    Session {
         client: Client::new(Host::parse("/nowhere").unwrap(), None),
         console: Console::new(out.clone(), std::io::sink()),
         config: None,
-    };
+    }
+}
+
+fn play(looks: &[Look]) -> (String, Option<Result<()>>) {
+    let out = Shared::default();
+    let mut session = session(&out);
     let mut watch = Watch::new(Wait::new("web", false));
     let mut end = None;
     for look in looks {
@@ -83,6 +89,18 @@ fn until_it_stays_up() {
             "verify: Service web converged"
         ]
     );
+}
+
+#[test]
+fn without_tasks_there_is_nothing_to_verify() {
+    let look = || {
+        let mut look = seen(0, vec![], None);
+        look.service.spec.update_config = None;
+        look
+    };
+    let (text, end) = play(&[look(), look()]);
+    assert!(matches!(end, Some(Ok(()))), "{text}");
+    assert!(!text.contains("Waiting"), "{text}");
 }
 
 #[test]
@@ -238,6 +256,32 @@ fn a_slot_that_is_given_up_ends_the_wait_at_the_second_look() {
 }
 
 #[test]
+fn a_slot_that_is_given_up_after_a_rollback_ends_the_wait() {
+    let last = || Task {
+        id: "a".into(),
+        ..task(1, "shutdown", "failed", "")
+    };
+    let look = |state: &str| Look {
+        given_up: (state == "rollback_completed").then(last),
+        ..seen(1, vec![last()], Some((state, "because of b")))
+    };
+    let (_, end) = play(&[
+        look("rollback_started"),
+        look("rollback_completed"),
+        look("rollback_completed"),
+    ]);
+    let why = end.unwrap().unwrap_err().to_string();
+    assert!(
+        why.starts_with("service update rolled back: because of b; task "),
+        "{why}"
+    );
+    assert!(
+        why.ends_with("a failed and will not be started again (restart policy)"),
+        "{why}"
+    );
+}
+
+#[test]
 fn a_global_job_waits_for_the_nodes_of_its_beginning() {
     let mode = || api_types::service::ServiceMode {
         global_job: Some(Default::default()),
@@ -351,4 +395,28 @@ fn a_stopped_service_is_not_waited_for() {
         text,
         "stopped: nothing runs until 'starling service start web'\n"
     );
+}
+
+#[test]
+fn a_global_service_without_tasks_asks_why_after_some_time() {
+    let mut look = seen(0, vec![], None);
+    look.service.spec.mode = ServiceMode {
+        global: Some(GlobalService {}),
+        ..ServiceMode::default()
+    };
+    let out = Shared::default();
+    let mut session = session(&out);
+    let mut watch = Watch::new(Wait::new("web", false));
+    watch.judge(&mut session, &look).unwrap();
+    assert!(!watch.lacks_tasks(), "the orchestrator has its time");
+    let before = Instant::now().checked_sub(NO_TASK_PATIENCE).unwrap();
+    watch.no_task_since = Some(before);
+    watch.judge(&mut session, &look).unwrap();
+    assert!(watch.lacks_tasks());
+    watch.judge(&mut session, &look).unwrap();
+    assert!(!watch.lacks_tasks(), "asked again at once");
+    watch.no_task_since = Some(before);
+    look.tasks = vec![task(0, "running", "preparing", "")];
+    watch.judge(&mut session, &look).unwrap();
+    assert!(!watch.lacks_tasks(), "there is a task");
 }
