@@ -210,10 +210,10 @@ pub(super) struct SharedFlags {
     /// How other containers find the service: vip or dnsrr (default vip)
     #[arg(long, value_name = "MODE")]
     pub endpoint_mode: Option<String>,
-    /// Driver for the containers' output
+    /// Driver for the containers' output; json-file is the only one
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
-    /// Options of that driver, as NAME=VALUE
+    /// Options of that driver: max-size=10m and max-file=3 bound the files of a container
     #[arg(long, value_name = "OPTION", value_parser = crate::parse::lists::key_value)]
     pub log_opt: Vec<(String, String)>,
     /// Do not ask the registry for the image's digest and platforms

@@ -186,7 +186,7 @@ pub(super) async fn update(session: &mut Session, args: &UpdateArgs) -> Result<(
         let answer = post(session, &service, &[keep, &[DRY_RUN]].concat()).await?;
         let apply = |plan: &Plan| {
             format!(
-                "To do exactly this, and only if nothing changes meanwhile: the same command with --if-version {} in place of --dry-run",
+                "To do this unless the service was changed meanwhile: the same command with --if-version {} in place of --dry-run. Where tasks go also depends on nodes and other services, which may change.",
                 plan.version
             )
         };

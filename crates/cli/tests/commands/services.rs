@@ -39,7 +39,7 @@ fn a_plan_changes_nothing_and_says_everything() {
         "Notes:",
         "  the update would pause",
         "",
-        "To do exactly this, and only if nothing changes meanwhile: the same command with --if-version 11 in place of --dry-run",
+        "To do this unless the service was changed meanwhile: the same command with --if-version 11 in place of --dry-run. Where tasks go also depends on nodes and other services, which may change.",
         "",
     ];
     assert_eq!(ran.out, expected.join("\n"));
