@@ -60,8 +60,8 @@ pub(crate) struct Reasons {
     room: u64,
 }
 
-/// Explanations that are kept.
-const MAX_REASONS: usize = 1_024;
+/// Explanations that are kept: more than a decision makes, at about 200 bytes each.
+const MAX_REASONS: usize = 16_384;
 
 /// All of a demand that matters as long as no node changes: number of the wishes, processors, memory, generic
 /// resources.

@@ -56,3 +56,22 @@ impl Marks {
         self.list.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cleared_is_gone_and_may_come_again() {
+        let mut marks = Marks::default();
+        marks.entry(7).of_service = 2;
+        marks.entry(3).keeps_failing = true;
+        marks.entry(7).of_service += 1;
+        assert_eq!(marks.len(), 2);
+        assert_eq!(marks.get(7).map(|own| own.of_service), Some(3));
+        assert!(marks.get(4).is_none() && marks.get(99).is_none());
+        marks.clear();
+        assert!(marks.get(7).is_none() && marks.iter().next().is_none());
+        assert_eq!(marks.entry(7).of_service, 0);
+    }
+}

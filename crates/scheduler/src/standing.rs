@@ -256,3 +256,33 @@ impl Standings {
         self.all.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+
+    #[test]
+    fn those_that_were_not_used_for_the_longest_time_make_room() {
+        let mut standings = Standings::default();
+        for (used, service) in [(3, "a"), (1, "b"), (4, "c"), (2, "d")] {
+            let standing = Standing {
+                ranking: Ranking::default(),
+                shape: Arc::new(Shape::new::<std::iter::Empty<&str>>(
+                    vec![],
+                    std::iter::empty(),
+                )),
+                seen: Journal::default().end(),
+                failing: vec![],
+                made_with: 0,
+                used,
+            };
+            standings.all.insert((service.into(), 1), standing);
+        }
+        standings.make_room(3);
+        let left: Vec<_> = standings.all.keys().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(left, ["a", "c"]);
+        standings.make_room(0);
+        assert_eq!(standings.len(), 0, "the next one always has a place");
+    }
+}
