@@ -298,6 +298,10 @@ impl AtRest<'_> {
                 {
                     Ok(Rest::Over)
                 }
+                // The updater replaces it when its turn comes.
+                Some(last) if stays_over(last) && self.another_is_held_up(slot) => {
+                    Ok(Rest::Blocked)
+                }
                 Some(last) => Err(format!(
                     "slot {slot} is empty; its last task {} is {}, policy {:?}, restarts {}, up to date {}",
                     last.id,
