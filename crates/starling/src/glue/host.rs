@@ -72,7 +72,7 @@ fn operating_system() -> (String, String) {
     (field("PRETTY_NAME"), field("VERSION_ID"))
 }
 
-fn unix_nanos() -> i64 {
+pub(crate) fn unix_nanos() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -129,7 +129,7 @@ impl api::backend::Host for Host {
                 volume: vec![engine::LOCAL_DRIVER.into()],
                 network: vec!["host".into(), "null".into()],
                 authorization: None,
-                log: vec!["json-file".into(), "local".into()],
+                log: vec!["json-file".into()],
             },
             memory_limit: true,
             cpu_cfs_period: true,

@@ -3,13 +3,14 @@
 use crate::database::Tree;
 use crate::glue::events;
 use crate::glue::executor::{EngineExecutor, TreeJournal};
-use crate::glue::host::Host;
+use crate::glue::host::{Host, unix_nanos};
 use agent::{AgentConfig, AgentHandle, ConnectError, Connector};
-use api::events::EventHub;
+use api::events::{EventHub, of_leader};
 use async_trait::async_trait;
 use engine::Engine;
 use manager::swarm::Membership;
 use manager::{EventReader, EventsGone, Swarm};
+use model::NodeId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -114,6 +115,10 @@ async fn start(parts: &Parts, membership: Membership) -> anyhow::Result<Running>
         agent.status(),
     ))];
     if let Some(manager) = parts.swarm.manager() {
+        watchers.push(tokio::spawn(watch_leader(
+            manager.clone(),
+            parts.events.clone(),
+        )));
         watchers.push(tokio::spawn(watch_cluster(manager, parts.events.clone())));
     }
     Ok(Running { agent, watchers })
@@ -153,6 +158,29 @@ async fn watch_cluster(manager: manager::Manager, hub: EventHub) {
         let Some(gone) = gone else { return };
         tracing::warn!(%gone, "events of the cluster were missed");
         from = gone.first;
+    }
+}
+
+/// Tells when another manager begins to lead, on each manager by itself: the log does not say it.
+async fn watch_leader(manager: manager::Manager, hub: EventHub) {
+    let mut leadership = manager.leadership();
+    let mut known: Option<NodeId> = None;
+    loop {
+        let leader = leadership.borrow_and_update().leader.clone();
+        let now = leader.map(|member| NodeId::from(member.node_id.as_str()));
+        if let Some(now) = now.filter(|now| known.as_ref() != Some(now)) {
+            // The first one that this manager hears of led before.
+            if let Some(before) = known.replace(now.clone()) {
+                for (id, leads) in [(before, false), (now, true)] {
+                    if let Some(node) = manager.local(|view| view.node(&id).cloned()) {
+                        hub.publish(of_leader(&node, leads, unix_nanos()));
+                    }
+                }
+            }
+        }
+        if leadership.changed().await.is_err() {
+            return;
+        }
     }
 }
 
