@@ -3,7 +3,10 @@
 use crate::error::Result;
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 
 /// Says something to whoever waits.
 pub type Tell = Box<dyn Fn(&str)>;
@@ -18,6 +21,8 @@ pub struct Console {
     pub redraws: bool,
     /// Whether the words about the results go to a terminal, so that somebody reads them at once.
     pub words_to_terminal: bool,
+    /// Whether the results go to the process's own output.
+    standard: bool,
 }
 
 impl Console {
@@ -30,6 +35,7 @@ impl Console {
             terminal,
             redraws: terminal && moves_cursor(std::env::var("TERM").ok().as_deref()),
             words_to_terminal: io::stderr().is_terminal(),
+            standard: true,
         }
     }
 
@@ -41,6 +47,7 @@ impl Console {
             terminal: false,
             redraws: false,
             words_to_terminal: false,
+            standard: false,
         }
     }
 
@@ -86,6 +93,34 @@ impl Console {
     }
 }
 
+impl Console {
+    /// Ends when nobody reads the results any more, as behind `| head`: a wait that has nothing new to write would not
+    /// notice it otherwise.
+    pub fn reader_gone(&self) -> impl Future<Output = ()> + 'static {
+        let standard = self.standard;
+        async move {
+            if standard {
+                gone(io::stdout().as_fd()).await;
+            } else {
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+/// Ends when the other end of a pipe is closed; never for what is none.
+async fn gone(fd: BorrowedFd<'_>) {
+    // Files cannot be watched, and have no reader that goes away. The descriptor is copied, as watching it twice fails.
+    let watched = fd.try_clone_to_owned();
+    let watched = watched.and_then(pipe::Sender::from_owned_fd_unchecked);
+    if let Ok(watched) = watched
+        && watched.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 fn say(err: &RefCell<Box<dyn Write + Send>>, text: &str) {
     let mut err = err.borrow_mut();
     let _ = writeln!(err, "{text}");
@@ -100,6 +135,18 @@ fn moves_cursor(term: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_reader_that_goes_away_is_noticed() {
+        const LIMIT: Duration = Duration::from_secs(5);
+        let (reader, writer) = io::pipe().unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(50), gone(writer.as_fd())).await;
+        assert!(early.is_err(), "somebody reads");
+        drop(reader);
+        let end = tokio::time::timeout(LIMIT, gone(writer.as_fd())).await;
+        assert!(end.is_ok());
+    }
 
     #[test]
     fn dumb_terminals_are_not_drawn_over() {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::session::Session;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// How often the daemon is asked; Docker's client asks as often.
@@ -22,7 +23,8 @@ pub async fn poll<T>(
     // Looks go on all the time and have lines of their own, which other words would tear apart.
     session.client.tell_when_slow(None);
     let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
+    let reader_gone = session.console.reader_gone();
+    tokio::pin!(interrupt, reader_gone);
     let mut failing = Failing::default();
     loop {
         let begun = Instant::now();
@@ -39,6 +41,7 @@ pub async fn poll<T>(
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
             _ = &mut interrupt => return Ok(None),
+            () = &mut reader_gone => return Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
         }
     }
 }
