@@ -67,7 +67,7 @@ fn mode(mode: json::ServiceMode) -> Result<Mode, ApiError> {
     }
 }
 
-/// `of` is the part of the name that the texts of refusals begin with: `update` or `rollback`.
+/// `of` is `update` or `rollback`, for refusals that Docker does not have for a rollback; its own say `update` for both.
 fn update_config(config: &json::UpdateConfig, of: &str) -> Result<UpdateConfig, ApiError> {
     let failure_action = match config.failure_action.as_str() {
         "" | "pause" => FailureAction::Pause,
@@ -75,7 +75,7 @@ fn update_config(config: &json::UpdateConfig, of: &str) -> Result<UpdateConfig, 
         "rollback" => FailureAction::Rollback,
         other => {
             return Err(ApiError::bad_request(format!(
-                "unrecognized {of} failure action {other}"
+                "unrecognized update failure action {other}"
             )));
         }
     };
@@ -89,7 +89,7 @@ fn update_config(config: &json::UpdateConfig, of: &str) -> Result<UpdateConfig, 
         monitor: (!monitor.is_zero()).then_some(monitor),
         max_failure_ratio: config.max_failure_ratio,
         order: order(&config.order)
-            .ok_or_else(|| bad(&format!("unrecognized {of} order"), &config.order))?,
+            .ok_or_else(|| bad("unrecognized update order", &config.order))?,
     })
 }
 

@@ -163,7 +163,7 @@ async fn nodes() {
     // How a drain goes is forgotten when the drain ends, and not before.
     let gentle = model::node::DrainConfig {
         parallelism: 1,
-        order: model::UpdateOrder::StartFirst,
+        order: model::service::UpdateOrder::StartFirst,
     };
     {
         let mut kept = fake.state();

@@ -109,7 +109,7 @@ async fn refusals_in_the_words_of_dockers_daemon() {
         ),
         (
             json!({"RollbackConfig": {"Order": "up"}}),
-            "unrecognized rollback order up",
+            "unrecognized update order up",
         ),
         (
             json!({"RollbackConfig": {"MaxFailureRatio": 2}}),
