@@ -37,7 +37,7 @@ impl LocalState {
 pub struct Info {
     /// Where it stands.
     pub state: LocalState,
-    /// Why the state is [`LocalState::Error`]; empty otherwise.
+    /// Why the state is [`LocalState::Error`], or why the node has not taken the role yet that the leader gave it.
     pub error: String,
     /// This node.
     pub node: Option<NodeId>,
@@ -64,7 +64,7 @@ impl Swarm {
         let (state, error, place) = match phase {
             Phase::Outside => (LocalState::Inactive, String::new(), None),
             Phase::Pending => (LocalState::Pending, String::new(), None),
-            Phase::Inside(place) => (LocalState::Active, String::new(), Some(place)),
+            Phase::Inside(place) => (LocalState::Active, self.held_back(), Some(place)),
             Phase::Failed { error, place } => (LocalState::Error, error, place),
         };
         let mut info = Info {

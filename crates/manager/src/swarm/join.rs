@@ -7,11 +7,12 @@ use super::{Phase, Swarm, SwarmError, addr, enter};
 use crate::random;
 use crate::server;
 use model::{Availability, ClusterSpec, Role};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What `swarm join` asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Join {
     /// As in [`super::Init`].
     pub listen: SocketAddr,
@@ -23,6 +24,18 @@ pub struct Join {
     pub token: String,
     /// Of this node.
     pub availability: Availability,
+}
+
+/// Without the token: who has it can join.
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join")
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("remote_addrs", &self.remote_addrs)
+            .field("availability", &self.availability)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Swarm {
@@ -112,4 +125,23 @@ fn on_the_way(remote: &str) -> Result<IpAddr, SwarmError> {
         );
         SwarmError::Invalid(text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_not_printed() {
+        let join = Join {
+            listen: ([127, 0, 0, 1], 0).into(),
+            advertise: None,
+            remote_addrs: vec!["a:1".into()],
+            token: "SWMTKN-1-x-hunter2".into(),
+            availability: Availability::default(),
+        };
+        let printed = format!("{join:?}");
+        assert!(printed.contains("a:1"), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
 }

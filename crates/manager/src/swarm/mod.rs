@@ -27,7 +27,7 @@ use model::{ClusterId, NodeId, Role};
 use place::Place;
 use state::Paths;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
@@ -109,6 +109,8 @@ struct Inner {
     membership: watch::Sender<Option<Membership>>,
     /// What the leader says that this node is.
     role: watch::Sender<Option<Role>>,
+    /// Why the node has not taken the role that the leader says, while that is so.
+    held_back: Lock<Option<String>>,
 }
 
 #[derive(Clone, Default)]

@@ -5,8 +5,9 @@
 
 use super::init::with_port;
 use super::place::Place;
+use super::restore::Found;
 use super::state::RaftState;
-use super::{Phase, Swarm, SwarmError, enter};
+use super::{Phase, PoisonError, Swarm, SwarmError, enter};
 use crate::ca::Identity;
 use crate::{files, random, server};
 use model::{ClusterSpec, Role};
@@ -16,6 +17,11 @@ use tokio::time::{Instant, sleep};
 
 /// Pause before a change of role is tried again: the CA may not know of it yet, or no manager answers.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Tries with that pause: two seconds. The reason is not one that passes then (the disk is full, a port is in use), and
+/// each try costs the CA a certificate: the pause doubles.
+const QUICK_TRIES: u32 = 10;
+/// Longest pause: an operator who has mended it does not wait for longer.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// How long a manager that was taken out of the group looks for its new role before it counts as removed: Docker's time for a change of role.
 const ROLE_WAIT: Duration = Duration::from_secs(16);
 
@@ -29,27 +35,44 @@ impl Swarm {
     /// Follows [`Swarm::note_role`] as long as the swarm exists.
     pub(super) async fn follow_role(self) {
         let mut said = self.inner.role.subscribe();
-        // Each reason is told once, not at every try.
-        let mut told = None;
+        let mut phase = self.inner.phase.subscribe();
+        let mut failures = 0;
         loop {
             let wished = *said.borrow_and_update();
-            match self.take_role(wished).await {
-                Ok(()) => {
-                    told = None;
-                    if said.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    let why = Some(error.to_string());
-                    if told != why {
-                        tracing::warn!(%error, "this node has not changed its role yet");
-                        told = why;
-                    }
-                    sleep(TRY_AGAIN).await;
-                }
+            phase.mark_unchanged();
+            let taken = self.take_role(wished).await;
+            failures = if taken.is_ok() { 0 } else { failures + 1 };
+            self.note_held_back(taken.err());
+            let go_on = tokio::select! {
+                changed = said.changed() => changed.is_ok(),
+                // A place that could not be taken up before may have been taken up for another role.
+                changed = phase.changed() => changed.is_ok(),
+                () = sleep(pause(failures)), if failures > 0 => true,
+            };
+            if !go_on {
+                return;
             }
         }
+    }
+
+    /// Each reason is told once, not at every try.
+    fn note_held_back(&self, error: Option<SwarmError>) {
+        let why = error.map(|error| format!("this node has not changed its role yet: {error}"));
+        let held_back = &self.inner.held_back;
+        let mut known = held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != why {
+            if let Some(why) = &why {
+                tracing::warn!("{why}");
+            }
+            *known = why;
+        }
+    }
+
+    /// Why the node has not taken the role that the leader says; empty when it has.
+    pub(super) fn held_back(&self) -> String {
+        let held_back = &self.inner.held_back;
+        let known = held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone().unwrap_or_default()
     }
 
     async fn take_role(&self, wished: Option<Role>) -> Result<(), SwarmError> {
@@ -87,12 +110,24 @@ impl Swarm {
         identity
             .store(&paths.certificates())
             .map_err(SwarmError::refused)?;
-        place.stop().await;
         let credentials = Arc::clone(place.credentials());
         credentials.replace(identity).map_err(SwarmError::refused)?;
-        let config = &self.inner.config;
-        let taken = Place::take(config, credentials, state, Some(listener)).await;
-        let new = self.or_fail(taken)?;
+        place.stop().await;
+        let (config, known) = (&self.inner.config, Arc::clone(&credentials));
+        let taken = Place::take(config, known, state.clone(), Some(listener)).await;
+        let new = match taken {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(%error, "this node is to be a manager, and cannot yet");
+                let found = Found {
+                    credentials,
+                    state,
+                    unwritten: None,
+                };
+                self.try_later(&error, Some(found));
+                return Ok(());
+            }
+        };
         if let Err(error) = new.join_group().await {
             // Whoever keeps the place goes on with it.
             tracing::warn!(%error, "the managers have not taken this one in yet");
@@ -106,31 +141,36 @@ impl Swarm {
         let others = place.other_managers();
         let identity = enter::renew(&place.identity(), &others).await?;
         must_be(&identity, Role::Worker)?;
-        self.settle_as_worker(place, identity, others).await
+        self.settle_as_worker(place, identity, others).await;
+        Ok(())
     }
 
+    /// What cannot be written now (the disk is full) is written later: the node has this role from now on.
     async fn settle_as_worker(
         &self,
         place: &Arc<Place>,
         identity: Identity,
         managers: Vec<String>,
-    ) -> Result<(), SwarmError> {
-        let paths = self.inner.config.paths();
-        identity
-            .store(&paths.certificates())
-            .map_err(SwarmError::refused)?;
+    ) {
         place.stop().await;
-        let credentials = Arc::clone(place.credentials());
-        credentials.replace(identity).map_err(SwarmError::refused)?;
         let mut state = place.state().clone();
         (state.raft, state.managers) = (None, managers);
-        state.store(&paths).map_err(SwarmError::refused)?;
-        files::remove_dir(&paths.raft()).map_err(SwarmError::refused)?;
-        let taken = Place::take(&self.inner.config, credentials, state, None).await;
-        let new = self.or_fail(taken)?;
-        tracing::info!("this node is a worker now");
-        self.enter(new);
-        Ok(())
+        let credentials = Arc::clone(place.credentials());
+        if let Err(error) = credentials.replace(identity.clone()) {
+            tracing::error!(%error, "the certificate of a worker is of no use");
+        }
+        let mut found = Some(Found {
+            credentials,
+            state,
+            unwritten: Some(identity),
+        });
+        match self.restore(&mut found).await {
+            Ok(()) => tracing::info!("this node is a worker now"),
+            Err(error) => {
+                tracing::error!(%error, "this node is to be a worker, and cannot yet");
+                self.try_later(&error, found);
+            }
+        }
     }
 
     /// A manager that was taken out of the group asks the others what it is now. Returns whether it has become a worker.
@@ -146,8 +186,8 @@ impl Swarm {
                 let others = place.other_managers();
                 match enter::renew(&place.identity(), &others).await {
                     Ok(identity) if identity.role() == Role::Worker => {
-                        let settled = self.settle_as_worker(place, identity, others).await;
-                        return settled.is_ok();
+                        self.settle_as_worker(place, identity, others).await;
+                        return true;
                     }
                     Ok(_) => {}
                     // It is not in the cluster any more.
@@ -161,11 +201,12 @@ impl Swarm {
         }
         false
     }
+}
 
-    /// A place that cannot be taken up is shown as an error, and stays to be left.
-    fn or_fail(&self, taken: Result<Arc<Place>, SwarmError>) -> Result<Arc<Place>, SwarmError> {
-        taken.inspect_err(|error| self.fail(error.to_string(), None))
-    }
+fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(QUICK_TRIES).min(u32::BITS - 1);
+    let factor = 1_u32 << doublings;
+    TRY_AGAIN.saturating_mul(factor).min(TRY_AGAIN_MAX)
 }
 
 fn must_be(identity: &Identity, role: Role) -> Result<(), SwarmError> {

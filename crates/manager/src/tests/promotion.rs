@@ -6,6 +6,8 @@ use crate::swarm::LocalState;
 use model::control::ControlError;
 use model::{Labels, NodeId};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Asks `manager` to give `node` this role.
 async fn ask(manager: &TestNode, node: &NodeId, role: Role) -> Result<(), ControlError> {
@@ -74,6 +76,91 @@ async fn a_worker_becomes_a_manager_and_a_worker_again() {
     assert_eq!(node.swarm.info().node, Some(id));
     node.swarm.shutdown().await;
     founder.swarm.shutdown().await;
+}
+
+/// A file system that holds few files; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Files that it holds, directories among them.
+    const FILES: &str = "nr_inodes=64";
+
+    fn mount(on: PathBuf) -> SmallDisk {
+        std::fs::create_dir(&on).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", Self::FILES, "tmpfs"]);
+        let mounted = mount.arg(&on).status().expect("mount is installed");
+        assert!(mounted.success(), "this test has to be run by root");
+        SmallDisk(on)
+    }
+
+    /// Takes all that is free; returns what it took it with.
+    fn fill(&self) -> Vec<PathBuf> {
+        let fillers = (0..).map(|n| self.0.join(format!("filler{n}")));
+        let fits = |path: &PathBuf| std::fs::write(path, "").is_ok();
+        fillers.take_while(fits).collect()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What is left is the test's own directory, which stays then.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn remove(path: impl AsRef<Path>) {
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_a_full_disk_becomes_a_manager_when_there_is_room() {
+    let founder = TestNode::founder().await;
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(dir.path().join("disk"));
+    let swarm = Swarm::open(SwarmConfig::new(disk.0.join("swarm"))).await;
+    let node = TestNode { swarm, dir };
+    let join = founder.invitation(Role::Worker);
+    node.swarm.join(join).await.unwrap();
+    let id = node.swarm.info().node.unwrap();
+    let mut fillers = disk.fill();
+    ask(&founder, &id, Role::Manager).await.unwrap();
+    eventually("the role in the state", async || {
+        let view = founder.swarm.manager()?;
+        view.local(|view| (view.node(&id)?.role == Role::Manager).then_some(()))
+    })
+    .await;
+    node.swarm.note_role(Role::Manager);
+    let why = "No space left on device";
+    eventually("the reason of a worker", async || {
+        let info = node.swarm.info();
+        let told = info.error.contains("not changed its role") && info.error.contains(why);
+        (told && info.state == LocalState::Active && info.role == Some(Role::Worker)).then_some(())
+    })
+    .await;
+    // Room for its certificate, not for a log: it is on the way.
+    remove(fillers.pop().unwrap());
+    eventually("the reason of a manager", async || {
+        let info = node.swarm.info();
+        (info.state == LocalState::Error && info.error.contains(why)).then_some(())
+    })
+    .await;
+    fillers.iter().for_each(remove);
+    // Nobody has to restart the daemon; its agent says the role again now and then.
+    node.swarm.note_role(Role::Manager);
+    eventually("a manager", async || {
+        let info = node.swarm.info();
+        (info.control_available && info.error.is_empty()).then_some(())
+    })
+    .await;
+    founder.create("web").await;
+    eventually("the state", async || {
+        (node.names().await == ["web"]).then_some(())
+    })
+    .await;
+    node.swarm.shutdown().await;
+    founder.swarm.shutdown().await;
+    drop(disk);
 }
 
 #[tokio::test(flavor = "multi_thread")]
