@@ -19,6 +19,7 @@ mod host;
 mod log;
 mod manager;
 mod network;
+mod plans;
 mod rng;
 mod script;
 mod session;

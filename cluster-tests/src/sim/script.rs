@@ -10,6 +10,7 @@
 //! 40 expect web state=paused
 //! 60 end
 //! ```
+//! `plan` before a command has it planned first, and `as-planned` is the point in time at which all has come so.
 //! At `end` the cluster has to be at rest. Hosts are numbered from 0; the first three are managers.
 
 use super::events::Event;
@@ -110,34 +111,6 @@ impl World {
             ["cut", host] => self.lose_power(number(host)?),
             ["boot", host] => self.boot(number(host)?),
             ["join", host] => self.join(number(host)?),
-            ["create", name, mode, options @ ..] => {
-                let mut spec = ServiceSpec {
-                    name: (*name).into(),
-                    mode: mode_of(mode)?,
-                    ..Default::default()
-                };
-                self.set(&mut spec, options)?;
-                self.ask(Write::CreateService(Arc::new(spec)));
-            }
-            ["update", name, options @ ..] => {
-                let service = self.named(name)?;
-                let mut spec = ServiceSpec::clone(&service.spec);
-                self.set(&mut spec, options)?;
-                self.ask(Write::UpdateService {
-                    id: service.id.clone(),
-                    version: service.meta.version,
-                    spec: Arc::new(spec),
-                });
-            }
-            ["rollback", name, rest @ ..] => {
-                let service = self.named(name)?;
-                let to = rest.first().map(|to| number(to)).transpose()?;
-                self.ask(Write::RollbackService {
-                    id: service.id.clone(),
-                    version: service.meta.version,
-                    to,
-                });
-            }
             ["remove", name] => {
                 let id = self.named(name)?.id.clone();
                 self.ask(Write::RemoveService(id));
@@ -167,16 +140,64 @@ impl World {
                 let id = payload.ok_or("no such secret")?.id.clone();
                 self.ask(Write::RemovePayload { id, kind });
             }
-            ["node", host, options @ ..] => self.change_node(number(host)?, options)?,
+            ["plan", write @ ..] => {
+                let write = self.write(write)?.ok_or("no write to plan")?;
+                self.plan(write.clone())?;
+                self.ask(write);
+            }
+            ["as-planned"] => self.came_as_planned()?,
             ["expect", name, wishes @ ..] => {
                 let service = self.named(name)?;
                 wishes
                     .iter()
                     .try_for_each(|wish| self.expect(&service, wish))?;
             }
-            _ => return Err("no such command".into()),
+            _ => {
+                let write = self.write(words)?.ok_or("no such command")?;
+                self.ask(write);
+            }
         }
         Ok(())
+    }
+
+    /// What can also be planned.
+    fn write(&self, words: &[&str]) -> Result<Option<Write>, String> {
+        Ok(Some(match words {
+            ["create", name, mode, options @ ..] => {
+                let mut spec = ServiceSpec {
+                    name: (*name).into(),
+                    mode: mode_of(mode)?,
+                    ..Default::default()
+                };
+                self.set(&mut spec, options)?;
+                Write::CreateService(Arc::new(spec))
+            }
+            ["update", name, options @ ..] => {
+                let service = self.named(name)?;
+                let mut spec = ServiceSpec::clone(&service.spec);
+                self.set(&mut spec, options)?;
+                Write::UpdateService {
+                    id: service.id.clone(),
+                    version: service.meta.version,
+                    spec: Arc::new(spec),
+                }
+            }
+            ["rollback", name, rest @ ..] => {
+                let service = self.named(name)?;
+                let to = rest.first().map(|to| number(to)).transpose()?;
+                Write::RollbackService {
+                    id: service.id.clone(),
+                    version: service.meta.version,
+                    to,
+                }
+            }
+            ["node", host, options @ ..] => self.change_node(number(host)?, options)?,
+            ["rebalance", names @ ..] => {
+                let ids = names.iter().map(|name| Ok(self.named(name)?.id.clone()));
+                Write::Rebalance(ids.collect::<Result<_, String>>()?)
+            }
+            _ => return Ok(None),
+        }))
     }
 
     fn named(&self, name: &str) -> Result<Arc<Service>, String> {
@@ -184,7 +205,7 @@ impl World {
         service.cloned().ok_or_else(|| format!("no service {name}"))
     }
 
-    fn change_node(&mut self, host: usize, options: &[&str]) -> Wrong {
+    fn change_node(&self, host: usize, options: &[&str]) -> Result<Write, String> {
         let node = self.checker.reference.node(&self.hosts[host].node);
         let node = node.ok_or("no such node")?.clone();
         let mut spec = NodeSpec::clone(&node.spec);
@@ -205,12 +226,11 @@ impl World {
                 None => return Err(format!("{option}: no such availability")),
             }
         }
-        self.ask(Write::UpdateNode {
+        Ok(Write::UpdateNode {
             id: node.id.clone(),
             version: node.meta.version,
             spec,
-        });
-        Ok(())
+        })
     }
 
     fn expect(&self, service: &Service, wish: &str) -> Wrong {
@@ -221,6 +241,12 @@ impl World {
                 .filter(|t| t.status.state == TaskState::Running)
                 .count()
                 .to_string(),
+            // Of the present specification.
+            "fresh" => tasks()
+                .filter(|t| t.status.state == TaskState::Running)
+                .filter(|t| t.spec_version == service.spec_version)
+                .count()
+                .to_string(),
             "complete" => tasks()
                 .filter(|t| t.status.state == TaskState::Complete && t.is_wanted())
                 .count()
@@ -229,6 +255,14 @@ impl World {
             "state" => {
                 let status = service.update_status.as_ref();
                 status.map_or("none", |s| s.state.name()).to_owned()
+            }
+            "failures" => {
+                let status = service.update_status.as_ref();
+                status.map_or(0, |s| s.failures).to_string()
+            }
+            "most-on-a-node" => {
+                let counts = self.checker.reference.active_nodes(&service.id);
+                counts.map(|(_, n)| n).max().unwrap_or(0).to_string()
             }
             "revision" => service.history.last().map_or(0, |r| r.number).to_string(),
             "image" => service.spec.task.container.image.clone(),
@@ -247,6 +281,7 @@ impl World {
             match key {
                 "mode" => spec.mode = mode_of(value)?,
                 "deadline" => spec.progress_deadline = Some(seconds(value)?),
+                "auto-rebalance" => spec.auto_rebalance = true,
                 "stopped" => spec.stopped = Some(number(value)?),
                 "started" => spec.stopped = None,
                 "no-secrets" => task.container.secrets.clear(),

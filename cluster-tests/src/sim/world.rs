@@ -8,6 +8,7 @@ use super::host::Host;
 use super::log::Log;
 use super::manager::Manager;
 use super::network::Network;
+use super::plans::Foreseen;
 use super::rng::Rng;
 use super::script::Line;
 use super::session::Session;
@@ -51,6 +52,8 @@ pub(super) struct World {
     ended: bool,
     /// What happens instead of random requests and faults.
     script: Option<Vec<Line>>,
+    /// What a script has had planned.
+    pub(super) foreseen: Option<Foreseen>,
 }
 
 impl World {
@@ -82,6 +85,7 @@ impl World {
             trace_lines,
             ended: false,
             script: None,
+            foreseen: None,
             rng,
             ids,
         }

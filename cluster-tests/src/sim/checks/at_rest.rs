@@ -2,10 +2,11 @@
 
 use super::super::world::World;
 use super::super::{HOSTS, MANAGERS};
+use super::balance;
 use super::payloads::needed;
-use super::placement::{capacity, copies, most_per_node, reserved, satisfies, spare};
+use super::placement::{copies, most_per_node, satisfies, takes};
 use super::updates::{config_of, is_dirty};
-use model::node::{Availability, NodeState};
+use model::node::NodeState;
 use model::service::{Mode, Service, UpdateOrder, UpdateState};
 use model::task::RestartCondition;
 use model::{DesiredState, Node, SlotKey, Task, TaskState, Timestamp, payload};
@@ -16,6 +17,9 @@ use store::Store;
 
 /// Clocks of leaders are off by this much at most.
 const SKEW: Duration = Duration::from_secs(4);
+
+/// From one task that moves for an even spread to the next, at most.
+const BETWEEN_MOVES: Duration = Duration::from_secs(45);
 
 /// How a slot ended up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl World {
             rest.check()
                 .map_err(|e| format!("service {}: {e}", service.id))?;
         }
-        self.checker.deadlines.overdue(view, self.now)?;
+        self.checker.memory.deadlines.overdue(view, self.now)?;
         match view
             .services_with_tasks()
             .find(|id| view.service(id).is_none())
@@ -179,7 +183,8 @@ impl AtRest<'_> {
             }
         }
         self.are_enough(&rests)?;
-        self.nothing_hangs(&rests)
+        self.nothing_hangs(&rests)?;
+        self.is_even(&rests)
     }
 
     fn history_is_bounded(
@@ -279,6 +284,18 @@ impl AtRest<'_> {
                 Err(format!("task {} was to be replaced, and is not", task.id))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Nothing is on the move any more.
+    fn is_even(&self, rests: &[(SlotKey, Rest)]) -> Result<(), String> {
+        let view = self.view;
+        let settled = rests.iter().all(|(_, rest)| *rest == Rest::Runs) && !self.is_paused();
+        let mut tasks = view.tasks_of_service(&self.service.id);
+        let quiet = tasks.all(|t| t.meta.created_at + BETWEEN_MOVES < self.now);
+        match settled && quiet {
+            true => balance::is_even(view, self.service),
+            false => Ok(()),
         }
     }
 
@@ -399,18 +416,10 @@ impl AtRest<'_> {
     /// No node can take the task, by trying each.
     fn has_no_node(&self, task: &Task) -> bool {
         let view = self.view;
-        let asked = task.spec.reservations();
         let most = most_per_node(&task.spec);
         !view.nodes().any(|node| {
-            let (reserved, has) = (reserved(view, &node.id), capacity(node));
-            let fits = |has: i64, reserved: i64, asked: i64| asked == 0 || reserved + asked <= has;
-            node.status.state == NodeState::Ready
-                && node.spec.availability == Availability::Active
+            takes(view, &task.spec, node)
                 && task.node.as_ref().is_none_or(|own| *own == node.id)
-                && fits(has.0, reserved.0, asked.nano_cpus)
-                && fits(has.1, reserved.1, asked.memory_bytes)
-                && spare(view, task, node)
-                && satisfies(&task.spec, node)
                 && (most == 0 || copies(view, task, &node.id, |_| true) < most)
         })
     }

@@ -4,9 +4,12 @@
 //! own words over the objects before and after a proposal.
 
 mod at_rest;
+mod balance;
 mod deadlines;
+mod failures;
 mod jobs;
 mod ladder;
+mod pace;
 mod payloads;
 mod placement;
 mod restarts;
@@ -35,7 +38,15 @@ pub(super) struct Checker {
     pub(super) reference: Store,
     /// What each entry did there.
     applied: Vec<Rc<Applied>>,
+    memory: Memory,
+}
+
+/// What the rules remember.
+#[derive(Default)]
+struct Memory {
     updates: updates::Updates,
+    pace: pace::Pace,
+    failures: failures::Failures,
     turns: turns::Turns,
     deadlines: deadlines::Deadlines,
 }
@@ -71,22 +82,20 @@ impl Step<'_> {
 }
 
 /// All rules over one step.
-fn check_all(
-    step: &Step<'_>,
-    updates: &mut updates::Updates,
-    turns: &mut turns::Turns,
-    deadlines: &mut deadlines::Deadlines,
-) -> Rule {
+fn check_all(step: &Step<'_>, memory: &mut Memory) -> Rule {
     ladder::check(step)?;
     placement::check(step)?;
-    updates.note(step);
-    slots::check(step, updates)?;
-    updates.check(step)?;
+    memory.updates.note(step);
+    slots::check(step, &memory.updates)?;
+    memory.updates.check(step)?;
+    memory.pace.check(step)?;
+    memory.failures.check(step)?;
     services::check(step)?;
     jobs::check(step)?;
-    turns.check(step)?;
+    memory.turns.check(step)?;
     restarts::check(step)?;
-    deadlines.check(step)
+    balance::check(step)?;
+    memory.deadlines.check(step)
 }
 
 impl Checker {
@@ -106,7 +115,7 @@ impl Checker {
     ) -> Rule {
         if proposals.is_empty() {
             // Another leader.
-            self.deadlines.disturb(now);
+            self.memory.deadlines.disturb(now);
             self.reference.apply(index, &[]);
         }
         for proposal in proposals {
@@ -125,10 +134,7 @@ impl Checker {
             let rule = match &applied.outcomes[0] {
                 Ok(()) if repeated && applied.events.is_empty() => Ok(()),
                 Ok(()) if repeated => Err("a request was carried out twice".into()),
-                Ok(()) => {
-                    let (updates, turns) = (&mut self.updates, &mut self.turns);
-                    check_all(&step, updates, turns, &mut self.deadlines)
-                }
+                Ok(()) => check_all(&step, &mut self.memory),
                 Err(_) => Ok(()),
             };
             whole.outcomes.append(&mut applied.outcomes);

@@ -176,8 +176,8 @@ fn has_its_own(view: &Store, task: &Task, node: &Node) -> Rule {
 }
 
 /// The node has as many generic resources left as the task asks for.
-pub(super) fn spare(view: &Store, task: &Task, node: &Node) -> bool {
-    let (_, asked) = generic(task.spec.generic_reservations());
+fn spare(view: &Store, spec: &TaskSpec, node: &Node) -> bool {
+    let (_, asked) = generic(spec.generic_reservations());
     let description = node.description.as_ref();
     let (names, mut left) = generic(description.map_or(&[], |d| &d.generic));
     let (mut taken, mut counts) = (Vec::new(), BTreeMap::new());
@@ -198,6 +198,19 @@ pub(super) fn spare(view: &Store, task: &Task, node: &Node) -> bool {
         // A claim is of names or of a number, never of both.
         free.count() as i64 >= count || left.get(kind).copied().unwrap_or(0) >= count
     })
+}
+
+/// The node can take a task of this template in: all but the bound of copies.
+pub(super) fn takes(view: &Store, spec: &TaskSpec, node: &Node) -> bool {
+    let asked = spec.reservations();
+    let (reserved, has) = (reserved(view, &node.id), capacity(node));
+    let fits = |has: i64, reserved: i64, asked: i64| asked == 0 || reserved + asked <= has;
+    node.status.state == NodeState::Ready
+        && node.spec.availability == Availability::Active
+        && fits(has.0, reserved.0, asked.nano_cpus)
+        && fits(has.1, reserved.1, asked.memory_bytes)
+        && spare(view, spec, node)
+        && satisfies(spec, node)
 }
 
 /// The node may keep a task that is there: what it is and has is still what the task and its service ask for.

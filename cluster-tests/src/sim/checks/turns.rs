@@ -94,9 +94,10 @@ fn leaving(step: &Step<'_>, node: &Node, task: &Task) -> Leaving {
     let slot = step.view.tasks_in_slot(&task.service, &task.slot_key());
     let mut after = slot.iter().skip_while(|t| t.id != task.id).skip(1);
     let elsewhere = after.clone().all(|t| t.placed_on() != Some(&node.id));
-    // Another one may have run beside it all the time.
+    // Another one may have run beside it all the time, or have run on when it was asked to stop.
     let mut others = slot.iter().filter(|t| t.id != task.id);
-    let beside = stopped && others.any(|t| t.status.state == TaskState::Running);
+    let goes = stopped || !task.is_wanted();
+    let beside = goes && others.any(|t| t.status.state == TaskState::Running);
     let unproven = !beside && after.clone().all(|t| t.running_at.is_none());
     match (unproven, elsewhere && after.any(|t| t.is_wanted())) {
         (false, _) => Leaving::Done,

@@ -207,7 +207,7 @@ pub(super) fn config_of(service: &Service) -> UpdateConfig {
 }
 
 /// The configurations before and after the step: an update may end in it.
-fn configs(step: &Step<'_>, service: &Service) -> Vec<UpdateConfig> {
+pub(super) fn configs(step: &Step<'_>, service: &Service) -> Vec<UpdateConfig> {
     let before = step.events.iter().find_map(|event| match event {
         Event::Service {
             id, old: Some(old), ..
