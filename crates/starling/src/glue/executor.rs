@@ -37,7 +37,7 @@ fn failed(error: TaskError) -> ExecError {
 
 /// Docker's words for the end of a container whose health check had failed.
 const UNHEALTHY: &str = "dockerexec: unhealthy container";
-/// Bytes of a probe's output that fit into a task's message.
+/// Bytes of a probe's output that fit into a task's reason.
 const SHOWN_OUTPUT: usize = 100;
 
 /// Docker's `Exit`, with the cause that only its health tells.
@@ -62,17 +62,13 @@ fn exit(state: &State) -> Exit {
 fn health(probe: &Probe, health: &engine::Health) -> Health {
     let failed = health.log.back().filter(|last| last.exit_code != 0);
     let why = failed.map_or(String::new(), |last| {
-        let line = last.output.lines().find(|line| !line.trim().is_empty());
-        let line = line.unwrap_or_default().trim();
-        let end = (0..=SHOWN_OUTPUT.min(line.len()))
-            .rfind(|at| line.is_char_boundary(*at))
-            .unwrap_or(0);
-        let (streak, retries) = (health.failing_streak, probe.retries());
-        match (&line[..end], streak) {
-            ("", 0) => "health check failed in the start period".into(),
-            (line, 0) => format!("health check failed in the start period: {line}"),
-            ("", _) => format!("health check {streak}/{retries} failed"),
-            (line, _) => format!("health check {streak}/{retries} failed: {line}"),
+        let what = match (health.failing_streak, probe.retries()) {
+            (0, _) => "health probe failed (failures do not count in the start period)".into(),
+            (streak, retries) => format!("health probe failed {streak} of {retries} times"),
+        };
+        match last_line(&last.output) {
+            "" => format!("{what}: exit code {}", last.exit_code),
+            line => format!("{what}: {line}"),
         }
     });
     match health.status {
@@ -80,6 +76,24 @@ fn health(probe: &Probe, health: &engine::Health) -> Health {
         HealthStatus::Healthy => Health::Healthy,
         HealthStatus::Unhealthy => Health::Unhealthy(why),
     }
+}
+
+/// Where a program usually says what went wrong, cut to what fits into a message.
+fn last_line(output: &str) -> &str {
+    let lines = output.lines().map(str::trim);
+    let line = lines.rev().find(|line| !line.is_empty()).unwrap_or("");
+    let end = (0..=SHOWN_OUTPUT.min(line.len())).rfind(|at| line.is_char_boundary(*at));
+    &line[..end.unwrap_or(0)]
+}
+
+/// What of a container's health is news to the managers, who write each down: the verdict; and while it starts the
+/// first failure in the start period, then the first, second, fourth, eighth … that counts. Not what the probe says
+/// in other words each time.
+fn verdict(health: &engine::Health) -> (HealthStatus, Option<Option<u32>>) {
+    let failed = health.log.back().is_some_and(|last| last.exit_code != 0);
+    let starting = health.status == HealthStatus::Starting;
+    let doublings = health.failing_streak.checked_ilog2();
+    (health.status, (starting && failed).then_some(doublings))
 }
 
 /// None when there is nothing to check.
@@ -138,10 +152,10 @@ impl Executor for EngineExecutor {
         let changes = self.engine.watch_health(task)?;
         let mut told = None;
         let news = changes.filter_map(move |last| {
-            let now = health(&probe, &last);
-            let is_news = told.as_ref() != Some(&now);
-            told = Some(now.clone());
-            std::future::ready(is_news.then_some(now))
+            let now = Some(verdict(&last));
+            let is_news = told != now;
+            told = now;
+            std::future::ready(is_news.then(|| health(&probe, &last)))
         });
         Some(news.boxed())
     }
@@ -250,17 +264,19 @@ mod tests {
         let cases = [
             (last(Starting, 0, 0, ""), starting("")),
             (
-                last(Starting, 2, 7, "\n curl: (7) refused\nmore"),
-                starting("health check 2/3 failed: curl: (7) refused"),
+                last(Starting, 2, 7, "trying\n curl: (7) refused\n \n"),
+                starting("health probe failed 2 of 3 times: curl: (7) refused"),
             ),
             (
                 last(Starting, 0, 1, ""),
-                starting("health check failed in the start period"),
+                starting(
+                    "health probe failed (failures do not count in the start period): exit code 1",
+                ),
             ),
             (last(Healthy, 1, 1, "no"), Health::Healthy),
             (
                 last(Unhealthy, 3, 1, ""),
-                Health::Unhealthy("health check 3/3 failed".into()),
+                Health::Unhealthy("health probe failed 3 of 3 times: exit code 1".into()),
             ),
         ];
         for (told, expected) in cases {
@@ -269,7 +285,33 @@ mod tests {
         let Health::Starting(long) = last(Starting, 1, 1, &"ä".repeat(100)) else {
             panic!("it is starting");
         };
-        assert!(long.len() <= SHOWN_OUTPUT + 30, "{long}");
+        assert!(long.len() <= SHOWN_OUTPUT + 40, "{long}");
+    }
+
+    #[test]
+    fn only_some_failures_are_news() {
+        let seen = |status, failing_streak, exit_code| {
+            let result = ProbeResult {
+                start: 1,
+                end: 2,
+                exit_code,
+                output: String::new(),
+            };
+            verdict(&engine::Health {
+                status,
+                failing_streak,
+                log: [result].into(),
+            })
+        };
+        use HealthStatus::{Healthy, Starting, Unhealthy};
+        let failures = (0..1000).map(|streak| seen(Starting, streak, 1));
+        let mut told: Vec<_> = failures.collect();
+        told.dedup();
+        assert_eq!(told.len(), 11);
+        assert_ne!(seen(Starting, 0, 0), seen(Starting, 0, 1));
+        assert_ne!(seen(Starting, 2, 1), seen(Unhealthy, 3, 1));
+        assert_eq!(seen(Healthy, 0, 0), seen(Healthy, 2, 1));
+        assert_eq!(seen(Unhealthy, 3, 1), seen(Unhealthy, 4, 1));
     }
 
     #[test]
