@@ -198,6 +198,14 @@ fn enforcement(cluster: &Cluster, api: &Api) -> Result<()> {
         );
         Ok(())
     })?;
+    let left = tasks(api, "e")?;
+    let left = left.iter().find(|t| t["Status"]["State"] == "shutdown");
+    let why = left.map(|t| t["Status"]["Err"].clone());
+    ensure!(
+        why == Some("assigned node no longer meets constraints".into()),
+        "{}",
+        summary(api, "e")?
+    );
     host.docker(&["node", "update", "--label-rm", "tier", "w2"])?;
     eventually("none, and each says why", LIMIT, || {
         let waits = tasks(api, "e")?;

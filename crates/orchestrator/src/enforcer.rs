@@ -43,12 +43,12 @@ fn breaks_constraints(service: &Service, needs: &Needs<'_>, task: &Task, node: &
     needs.forbid(node) && (placed_by_them || changed_since || Needs::of(&task.spec).forbid(node))
 }
 
-/// What a task says that leaves. Its agent's next report writes over it.
+/// Why a task leaves. Its agent does not know it, and what it reports from now on leaves it.
 pub(crate) fn notice(task: &Task) -> Change {
     Change::SetTaskStatus {
         id: task.id.clone(),
         status: TaskStatus {
-            message: MESSAGE.into(),
+            error: MESSAGE.into(),
             ..task.status.clone()
         },
     }

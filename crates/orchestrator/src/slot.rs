@@ -20,14 +20,18 @@ pub(crate) fn close_what_nobody_reports(ctx: &mut Context<'_>, plan: &mut Plan<'
             (TaskState::Shutdown, message, task.status.error.as_str())
         } else {
             match plan.node(member) {
-                None => (TaskState::Orphaned, "node was removed", ""),
+                None => {
+                    let why = "node was removed";
+                    (TaskState::Orphaned, why, why)
+                }
                 Some(node) if node.status.state == NodeState::Down => {
                     let due = node.status.since + ctx.limits.orphan_after;
                     if due > ctx.now {
                         due_at = Some(due_at.map_or(due, |at| due.min(at)));
                         continue;
                     }
-                    (TaskState::Orphaned, "node is down for too long", "")
+                    let why = "node is down for too long";
+                    (TaskState::Orphaned, why, why)
                 }
                 Some(_) => continue,
             }

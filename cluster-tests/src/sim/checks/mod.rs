@@ -200,8 +200,8 @@ impl World {
             } => {
                 let marked = old.replace.is_none() && new.replace.is_some();
                 self.summary.marked += u64::from(marked);
-                let leaves = new.status.message.starts_with("assigned node no longer");
-                let evicted = leaves && old.status.message != new.status.message;
+                let leaves = new.status.error.starts_with("assigned node no longer");
+                let evicted = leaves && old.status.error != new.status.error;
                 self.summary.evicted += u64::from(evicted);
                 if old.status.state != new.status.state {
                     let completed = new.status.state == TaskState::Complete;

@@ -2,7 +2,7 @@
 
 use super::io::{Output, ProposalToken, SessionId};
 use super::{Leader, Step};
-use model::{Change, NodeId, Proposal, TaskId, TaskStatus};
+use model::{Change, NodeId, Proposal, Task, TaskId, TaskState, TaskStatus};
 use std::collections::BTreeMap;
 
 /// Most statuses in one proposal: an entry stays well below the largest message between managers.
@@ -74,6 +74,7 @@ impl Leader {
                 continue;
             };
             let known = self.reports.waiting.get(&id).unwrap_or(&task.status);
+            keep_reason(task, known, &mut status);
             if task.node.as_ref() != Some(&node) || !is_news(known, &status) {
                 continue;
             }
@@ -89,15 +90,15 @@ impl Leader {
         }
         let mut changes = Vec::new();
         while changes.len() < MAX_BATCH {
-            let Some((id, status)) = self.reports.waiting.pop_first() else {
+            let Some((id, mut status)) = self.reports.waiting.pop_first() else {
                 break;
             };
             // The view has moved on since the report came in: what it says may be old or nobody's by now.
-            if step
-                .view
-                .task(&id)
-                .is_some_and(|task| is_news(&task.status, &status))
-            {
+            let Some(task) = step.view.task(&id) else {
+                continue;
+            };
+            keep_reason(task, &task.status, &mut status);
+            if is_news(&task.status, &status) {
                 changes.push(Change::SetTaskStatus { id, status });
             }
         }
@@ -127,6 +128,15 @@ impl Leader {
             changes,
             acks,
         });
+    }
+}
+
+/// An agent that was told to stop a task says that it does so, and nothing of why: that is known here, such as that the
+/// node does not suit the task any more.
+fn keep_reason(task: &Task, known: &TaskStatus, status: &mut TaskStatus) {
+    let is_stopped = !task.is_wanted() && status.state != TaskState::Complete;
+    if is_stopped && status.error.is_empty() {
+        status.error.clone_from(&known.error);
     }
 }
 

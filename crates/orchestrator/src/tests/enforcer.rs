@@ -23,7 +23,7 @@ fn a_label_that_goes_takes_the_tasks_with_it_at_once() {
         world.show()
     );
     let told = world.store.tasks_on_node(&NodeId::from("n1"));
-    let told = told.filter(|t| t.status.message == "assigned node no longer meets constraints");
+    let told = told.filter(|t| t.status.error == "assigned node no longer meets constraints");
     assert_eq!(told.count(), 2);
     world.silent.clear();
     world.settle();

@@ -66,7 +66,8 @@ fn tasks_of_a_node_that_stays_away_are_orphaned() {
         world
             .store
             .tasks()
-            .filter(|t| t.status.state == TaskState::Orphaned)
+            .filter(|t| t.status.state == TaskState::Orphaned
+                && t.status.error == "node is down for too long")
             .count(),
         1
     );

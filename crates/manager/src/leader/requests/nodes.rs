@@ -60,6 +60,7 @@ pub(super) fn remove(desk: &Desk<'_>, id: NodeId, force: bool) -> Planned {
     let tasks = desk.view.tasks_on_node(&id).filter(|t| t.may_run());
     let orphaned = tasks.map(|task| {
         let mut status = TaskStatus::new(TaskState::Orphaned, desk.now, "node was removed");
+        status.error.clone_from(&status.message);
         status.container.clone_from(&task.status.container);
         Change::SetTaskStatus {
             id: task.id.clone(),

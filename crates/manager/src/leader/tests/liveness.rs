@@ -111,3 +111,34 @@ fn nodes_that_do_not_find_a_new_leader_are_held_when_they_are_most() {
     lab.pass(seconds(30));
     assert_eq!(lab.state("c"), NodeState::Down);
 }
+
+#[test]
+fn a_task_that_left_its_node_says_why() {
+    let mut lab = Lab::new(&["a", "b"]);
+    let on_a = changed(&replicated("web", 2), |task| {
+        let placement = task.placement.get_or_insert_default();
+        placement.constraints = vec!["node.labels.disk != full".into()];
+    });
+    let web = lab.create(on_a);
+    lab.settle();
+    assert_eq!(lab.spread(&web).len(), 2);
+    let node = lab.store.node(&"a".into()).unwrap().clone();
+    lab.ask(Write::UpdateNode {
+        id: "a".into(),
+        version: node.meta.version,
+        spec: NodeSpec {
+            labels: [("disk".into(), "full".into())].into(),
+            ..node.spec.clone()
+        },
+    })
+    .unwrap();
+    lab.settle();
+    assert_eq!(lab.spread(&web), BTreeMap::from([("b".into(), 2)]));
+    let left: Vec<_> = lab
+        .store
+        .tasks_on_node(&"a".into())
+        .map(|task| (task.status.state, task.status.error.clone()))
+        .collect();
+    let why = "assigned node no longer meets constraints".to_owned();
+    assert_eq!(left, [(TaskState::Shutdown, why)]);
+}
