@@ -2,7 +2,7 @@
 
 use super::updates::config_of;
 use super::{Rule, Step};
-use model::service::{FailureAction, Service};
+use model::service::Service;
 use model::{ServiceId, SlotKey, Task, TaskState, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,9 +94,8 @@ impl Deadlines {
             };
             let status = service.update_status.as_ref();
             let config = config_of(service);
-            let counts = status.is_some_and(|s| s.state.is_under_way())
-                && config.failure_action != FailureAction::Continue
-                && !service.spec.mode.is_job();
+            let counts =
+                status.is_some_and(|s| s.state.is_under_way()) && !service.spec.mode.is_job();
             let first = progress.waiting.values().min();
             let (Some(deadline), Some(first), true) =
                 (service.spec.progress_deadline, first, counts)

@@ -107,14 +107,17 @@ fn status(old: &Service, new: &Service) -> Rule {
     }
     let action = config_of(old).failure_action;
     let pauses = matches!(is, Some(UpdateState::Paused | UpdateState::RollbackPaused));
+    let text = new.update_status.as_ref().map_or("", |s| &s.message);
+    let late = text.starts_with("no progress");
     ensure(
-        !pauses || action != FailureAction::Continue,
+        !pauses || late || action != FailureAction::Continue,
         &new.id,
         "an update that was to go on was paused",
     )?;
-    let text = new.update_status.as_ref().map_or("", |s| &s.message);
+    // A way back has the deadline of what it goes back from.
+    let mut specs = [Some(&old.spec), old.previous_spec.as_ref()].into_iter();
     ensure(
-        !text.starts_with("no progress") || new.spec.progress_deadline.is_some(),
+        !late || specs.any(|spec| spec.is_some_and(|s| s.progress_deadline.is_some())),
         &new.id,
         "an update without a deadline was late",
     )?;

@@ -205,7 +205,7 @@ fn an_update_without_progress_fails_after_its_deadline() {
     for (action, state) in [
         (FailureAction::Pause, UpdateState::Paused),
         (FailureAction::Rollback, UpdateState::RollbackCompleted),
-        (FailureAction::Continue, UpdateState::Updating),
+        (FailureAction::Continue, UpdateState::Paused),
     ] {
         let mut world = World::new();
         world.create(3, |s| {
@@ -221,16 +221,35 @@ fn an_update_without_progress_fails_after_its_deadline() {
         let id = world.ids().into_iter().max().expect("a task");
         world.change_leader();
         world.pass(SECOND);
-        if action != FailureAction::Continue {
-            assert_eq!(
-                world.status().message,
-                format!("no progress for 2m0s: task {id} is STARTING (unhealthy)")
-            );
-        }
+        assert_eq!(
+            world.status().message,
+            format!("no progress for 2m0s: task {id} is STARTING (unhealthy)")
+        );
         world.pass(60 * SECOND);
         assert_eq!(world.update_state(), Some(state));
         assert_eq!(world.running(), 3, "the old ones ran all the time");
     }
+}
+
+#[test]
+fn the_way_back_has_the_deadline_of_the_update_that_failed() {
+    let mut world = World::new();
+    world.create(2, |s| {
+        s.update = config(|c| c.failure_action = FailureAction::Rollback);
+    });
+    world.update(|s| {
+        image(s, "hung");
+        s.progress_deadline = Some(60 * SECOND);
+    });
+    world.behaviours.insert("good", Behaviour::Hangs);
+    world.pass(61 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackStarted));
+    world.pass(55 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackStarted));
+    world.pass(10 * SECOND);
+    assert_eq!(world.update_state(), Some(UpdateState::RollbackPaused));
+    let message = &world.status().message;
+    assert!(message.starts_with("no progress for 1m0s"), "{message}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{config, outdated_slots};
 use crate::plan::{Member, Plan};
 use crate::{Context, fallback, words};
 use model::service::{FailureAction, RevisionCause, UpdateConfig, UpdateState, UpdateStatus};
-use model::{Change, Task, TaskId, TaskState, Timestamp};
+use model::{Change, Service, Task, TaskId, TaskState, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,14 +30,16 @@ pub(crate) fn watch(ctx: &mut Context<'_>, plan: &mut Plan<'_>) -> Watch {
         status.started_at.get_or_insert(ctx.now);
     }
     status.progressed_at = progressed_at(plan).max(status.progressed_at.or(Some(ctx.now)));
-    if config.failure_action != FailureAction::Continue {
-        let failed = count_failures(plan, &config, &mut status);
-        let cause = failed
-            .map(Cause::Failure)
-            .or_else(|| overdue(ctx, plan, &config, &status).map(Cause::Overdue));
-        if let Some(cause) = cause {
-            return fail(ctx, plan, &config, status, cause);
-        }
+    // To go on in spite of failures is not to wait for ever: a deadline counts whatever the failure action.
+    let failed = match config.failure_action {
+        FailureAction::Continue => None,
+        _ => count_failures(plan, &config, &mut status),
+    };
+    let cause = failed
+        .map(Cause::Failure)
+        .or_else(|| overdue(ctx, plan, &config, &status).map(Cause::Overdue));
+    if let Some(cause) = cause {
+        return fail(ctx, plan, &config, status, cause);
     }
     plan.set_status(status);
     Watch::GoesOn
@@ -116,6 +118,15 @@ fn ended_early(task: &Task, monitor: Duration) -> bool {
         .is_none_or(|at| ended_at.since(at) <= monitor)
 }
 
+/// How long the update may go without progress. A way back from an update that had a deadline has it, too, though the
+/// older specification knew of none.
+fn deadline(service: &Service, status: &UpdateStatus) -> Option<Duration> {
+    let given_up = service.previous_spec.as_ref();
+    let given_up = given_up.filter(|_| status.state == UpdateState::RollbackStarted);
+    let own = service.spec.progress_deadline;
+    own.or_else(|| given_up?.progress_deadline)
+}
+
 /// What the update waits for, when it has waited for longer than the service allows. The pauses that its own
 /// configuration prescribes are allowed for.
 fn overdue(
@@ -124,7 +135,7 @@ fn overdue(
     config: &UpdateConfig,
     status: &UpdateStatus,
 ) -> Option<String> {
-    let deadline = plan.service.spec.progress_deadline?;
+    let deadline = deadline(plan.service, status)?;
     let waiting: Vec<(Timestamp, Arc<Task>)> = plan
         .slots
         .values()
