@@ -258,7 +258,16 @@ pub(super) fn plan(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
         "A=1",
         "planned",
     ])?;
-    ensure!(!late.status.success(), "it changed since");
+    let text = String::from_utf8_lossy(&late.stderr);
+    ensure!(
+        !late.status.success() && text.contains("changed since version"),
+        "it changed since: {text}"
+    );
+    let spec = api.get("/services/planned")?["Spec"].clone();
+    ensure!(
+        spec["TaskTemplate"]["ContainerSpec"]["Env"].is_null(),
+        "a refused update changed the service: {spec}"
+    );
     host.docker(&["service", "rm", "planned"])?;
     Ok(())
 }

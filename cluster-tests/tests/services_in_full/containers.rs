@@ -7,7 +7,7 @@ use cluster_tests::hosts::{Api, Cluster, Host, IMAGE, eventually};
 use super::{LIMIT, by_node, says};
 
 pub(super) fn volumes(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
-    let command = "echo run >> /data/log; wc -l < /data/log; ls /copied; touch /anon/x && echo anon; \
+    let command = "echo run >> /data/log; echo \"runs=$(wc -l < /data/log)\"; ls /copied; touch /anon/x && echo anon; \
                    mount | grep ' /mem '; trap 'exit 0' TERM; sleep 1000000 & wait";
     host.docker(&[
         "service",
@@ -32,10 +32,10 @@ pub(super) fn volumes(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
         "-c",
         command,
     ])?;
-    says(host, "v", &["anon", "etc", "size=1024k"])?;
+    says(host, "v", &["runs=1", "anon", "etc", "size=1024k"])?;
     // The named volume stays with its content when the task is replaced.
     host.docker(&["service", "update", "--force", "--no-resolve-image", "v"])?;
-    says(host, "v", &["2"])?;
+    says(host, "v", &["runs=2"])?;
     ensure!(serving(api, "v")?.len() == 1);
     host.docker(&["service", "rm", "v"])?;
     Ok(())
@@ -43,7 +43,7 @@ pub(super) fn volumes(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
 
 pub(super) fn container_options(_: &Cluster, host: &Host, _: &Api) -> Result<()> {
     let command = "id -G; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /etc/resolv.conf; cat /etc/hosts; \
-                   ulimit -n; grep CapEff /proc/1/status; cat /proc/1/comm; touch /x || echo read-only; tty; \
+                   ulimit -n; grep CapEff /proc/1/status; echo \"first=$(cat /proc/1/cmdline | tr '\\0' ' ')\"; touch /x || echo read-only; tty; \
                    cat /proc/self/oom_score_adj; hostname; trap 'exit 0' TERM; sleep 1000000 & wait";
     host.docker(&[
         "service",
