@@ -94,18 +94,24 @@ impl backend::Swarm for SwarmBackend {
         Ok(self.swarm.join(join).await?)
     }
 
+    /// In a task of its own: what has begun goes on when the client does not wait for it.
     async fn leave(&self, force: bool) -> Result<(), ControlError> {
-        self.swarm.leave(force).await?;
-        // The agent ends with the membership; what it ran is nobody's any more.
+        let (swarm, engine) = (self.swarm.clone(), self.engine.clone());
         let mut agent_runs = self.agent_runs.clone();
-        if tokio::time::timeout(AGENT_END, agent_runs.wait_for(|runs| !runs))
-            .await
-            .is_err()
-        {
-            tracing::warn!("the agent does not end; its containers are removed all the same");
-        }
-        self.engine.remove_all_tasks().await;
-        Ok(())
+        let left = tokio::spawn(async move {
+            swarm.leave(force).await?;
+            // The agent ends with the membership; what it ran is nobody's any more.
+            if tokio::time::timeout(AGENT_END, agent_runs.wait_for(|runs| !runs))
+                .await
+                .is_err()
+            {
+                tracing::warn!("the agent does not end; its containers are removed all the same");
+            }
+            engine.remove_all_tasks().await;
+            Ok::<_, ControlError>(())
+        });
+        left.await
+            .unwrap_or_else(|error| Err(ControlError::Unavailable(error.to_string())))
     }
 
     fn local(&self) -> Local {
