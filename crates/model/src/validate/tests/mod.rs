@@ -271,7 +271,9 @@ fn resources_and_placement() {
     check_task("", |t| {
         t.log_driver = driver("json-file", &[("max-size", "10m"), ("max-file", "3")])
     });
-    check_task("no log driver named", |t| t.log_driver = driver("syslog", &[]));
+    check_task("no log driver named", |t| {
+        t.log_driver = driver("syslog", &[])
+    });
     check_task("unknown log opt", |t| {
         t.log_driver = driver("", &[("colour", "red")])
     });
