@@ -102,11 +102,14 @@ fn takes_the_place(step: &Step<'_>, new: &Task) -> bool {
         })
     };
     let tasks = step.view.tasks_in_slot(&new.service, &new.slot_key());
-    // Another try of a slot that was begun with before.
+    let delays = configs(step, service).into_iter().map(|c| c.delay);
+    let delay = delays.max().unwrap_or_default();
+    // Another try of a slot that counts already, also for the pause after its last one.
     let tried = |task: &Arc<Task>| {
+        let pauses = task.running_at.is_some_and(|at| at + delay > step.at);
         task.id != new.id
             && task.spec_version == new.spec_version
-            && task.status.state != TaskState::Running
+            && (task.status.state != TaskState::Running || pauses)
             && (task.is_wanted() || asked_to_stop_now(task))
     };
     if tasks.iter().any(tried) {
