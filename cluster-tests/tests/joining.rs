@@ -219,15 +219,19 @@ fn late_host(cluster: &Cluster, api: &Api) -> Result<Late> {
     let (stopped, api) = (stop.clone(), api.clone());
     let arrivals = std::thread::spawn(move || {
         let mut arrivals = Vec::new();
-        while !stopped.load(Ordering::Relaxed) {
+        loop {
+            // Read before the look, so that the last look sees what made the others stop.
+            let is_last = stopped.load(Ordering::Relaxed);
             let there = serving(&api, "moves").unwrap_or_default();
             let there = there.iter().filter(|task| task["NodeID"] == id).count();
             if there > arrivals.len() {
                 arrivals.push(Instant::now());
             }
+            if is_last {
+                return arrivals;
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
-        arrivals
     });
     Ok(Late {
         joined: Instant::now(),
