@@ -33,7 +33,7 @@ fn services_do_what_dockers_do() -> Result<()> {
     })?;
     let host = cluster.host("m1");
     let api = host.api();
-    let steps: [(&str, Step); 13] = [
+    let steps: [(&str, Step); 14] = [
         ("global: one task on each node, and updates", modes::global),
         (
             "a replicated job runs as often as asked",
@@ -55,6 +55,7 @@ fn services_do_what_dockers_do() -> Result<()> {
         ),
         ("volumes of all kinds", containers::volumes),
         ("what a container may be", containers::container_options),
+        ("entrypoint, user, signals, binds", containers::more_options),
         (
             "templates, generic resources, preferences",
             containers::placement,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::hosts::service::{
-    RUN_UNTIL_STOPPED, Service, ids, serves, serving, settled, summary,
+    RUN_UNTIL_STOPPED, Service, Watch, ids, serves, serving, settled, summary,
 };
 use cluster_tests::hosts::{Api, Cluster, Host, IMAGE, eventually};
 use serde_json::Value;
@@ -43,6 +43,7 @@ pub(super) fn health(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
         serve,
     ])?;
     let good = ids(&serving(api, "h")?);
+    let watch = Watch::start(api.clone(), "h");
     // The new one never gets healthy: the update is rolled back, and the old ones served all the time.
     let output = host.try_docker(&[
         "service",
@@ -79,6 +80,8 @@ pub(super) fn health(_: &Cluster, host: &Host, api: &Api) -> Result<()> {
         "{state}"
     );
     let after = ids(&settled(api, "h", 2, LIMIT)?);
+    let seen = watch.stop()?;
+    ensure!(seen.least >= 2, "old tasks did not serve: {seen:?}");
     ensure!(
         !good.is_disjoint(&after),
         "all old tasks were stopped although no new one got healthy"

@@ -106,6 +106,77 @@ pub(super) fn container_options(_: &Cluster, host: &Host, _: &Api) -> Result<()>
     Ok(())
 }
 
+pub(super) fn more_options(cluster: &Cluster, host: &Host, api: &Api) -> Result<()> {
+    let bound = cluster.dir().join("bound");
+    std::fs::create_dir_all(&bound)?;
+    std::fs::write(bound.join("word"), "from the host\n")?;
+    let mount = format!(
+        "type=bind,source={},target=/bound,readonly",
+        bound.display()
+    );
+    let command = "pwd; id -u; id -g; echo $GREETING; cat /bound/word; (touch /bound/x) 2>&1 || echo not written; \
+                   trap 'echo asked by the signal; exit 0' USR1; sleep 1000000 & wait";
+    host.docker(&[
+        "service",
+        "create",
+        "--name",
+        "m",
+        "--no-resolve-image",
+        "--constraint",
+        "node.hostname==w1",
+        "--entrypoint",
+        "sh",
+        "--workdir",
+        "/made/here",
+        "--user",
+        "1000:1001",
+        "--env",
+        "GREETING=good day",
+        "--stop-signal",
+        "SIGUSR1",
+        "--stop-grace-period",
+        "1m",
+        "--mount",
+        &mount,
+        IMAGE,
+        "-c",
+        command,
+    ])?;
+    let lines = [
+        "/made/here",
+        "1000",
+        "1001",
+        "good day",
+        "from the host",
+        "not written",
+    ];
+    says(host, "m", &lines)?;
+    // It ends at once by its own signal; SIGTERM alone would take the whole grace period.
+    host.docker(&["service", "update", "--force", "--no-resolve-image", "m"])?;
+    says(host, "m", &["asked by the signal"])?;
+    // What cannot be says why, and is not tried as if it could.
+    let nowhere = "type=bind,source=/not/there,target=/bound";
+    let create = [
+        "service",
+        "create",
+        "-d",
+        "--no-resolve-image",
+        "--name",
+        "n",
+    ];
+    host.docker(&[&create[..], &["--mount", nowhere, IMAGE, "sleep", "1"]].concat())?;
+    eventually("a reason in words", LIMIT, || {
+        let listed = host.docker(&["service", "ps", "--no-trunc", "n"])?;
+        let text =
+            "invalid mount config for type \"bind\": bind source path does not exist: /not/there";
+        let state = tasks(api, "n")?[0]["Status"]["State"].clone();
+        ensure!(listed.contains(text), "{state}: {listed}");
+        Ok(())
+    })?;
+    host.docker(&["service", "rm", "m", "n"])?;
+    Ok(())
+}
+
 pub(super) fn placement(cluster: &Cluster, host: &Host, api: &Api) -> Result<()> {
     for (node, zone) in [("m1", "a"), ("w1", "b"), ("w2", "b")] {
         host.docker(&[

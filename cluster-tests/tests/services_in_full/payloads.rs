@@ -62,6 +62,26 @@ pub(super) fn secrets_and_configs(cluster: &Cluster, host: &Host, api: &Api) -> 
         said.contains("-r--------") && said.contains(" 11       12 ") && said.contains("in memory"),
         "{said}"
     );
+    host.cli(&[
+        "service",
+        "create",
+        "--name",
+        "env",
+        "--no-resolve-image",
+        "--constraint",
+        "node.hostname==w2",
+        "--secret-env",
+        "s1=PASSWORD",
+        IMAGE,
+        "sh",
+        "-c",
+        "echo \"it is $PASSWORD\"; trap 'exit 0' TERM; sleep 1000000 & wait",
+    ])?;
+    says(host, "env", &[&format!("it is {secret}")])?;
+    for (what, name) in [("service", "env"), ("secret", "s1")] {
+        let inspected = host.docker(&[what, "inspect", name])?;
+        ensure!(!inspected.contains(secret), "{inspected}");
+    }
     // Nobody has it in a file, the manager's log included.
     for directory in ["m1", "w1", "w2"] {
         let files = files_without(cluster.host(directory).dir(), secret)?;
@@ -91,7 +111,7 @@ pub(super) fn secrets_and_configs(cluster: &Cluster, host: &Host, api: &Api) -> 
         reply.status,
         reply.message()
     );
-    host.docker(&["service", "rm", "sec"])?;
+    host.docker(&["service", "rm", "sec", "env"])?;
     host.docker(&["secret", "rm", "s1"])?;
     host.docker(&["config", "rm", "c1"])?;
     Ok(())

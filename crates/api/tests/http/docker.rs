@@ -40,14 +40,12 @@ async fn fails(server: &Server, args: &[&str]) -> String {
 /// A server, when there is a client for it.
 async fn with_docker() -> Option<(Server, crate::Fake)> {
     let (server, fake) = start();
-    if docker(&server, &["version"])
-        .await
-        .is_some_and(|o| o.status.success())
-    {
-        return Some((server, fake));
-    }
-    eprintln!("skipped: there is no docker command line here");
-    None
+    let Some(output) = docker(&server, &["version"]).await else {
+        eprintln!("skipped: there is no docker command line here");
+        return None;
+    };
+    assert!(output.status.success(), "docker version: {output:?}");
+    Some((server, fake))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ pub enum ServiceCommand {
     History(HistoryArgs),
     /// Replace tasks by new ones of the same spec
     Restart(RestartArgs),
-    /// End all tasks of services; 'start' brings them back
+    /// End all tasks of services; 'start' brings them back, and runs jobs anew
     Stop(RunArgs),
     /// Run stopped services again
     Start(RunArgs),
